@@ -1,0 +1,57 @@
+//! Samples in, samples out: G.711, WAV, resampling, decoding and voice activity. Pure: no threads, no async, no
+//! clock. Samples are `f32` in -1..1, one channel, unless a name says otherwise.
+
+pub mod decode;
+pub mod mulaw;
+pub mod resample;
+pub mod vad;
+pub mod wav;
+
+use std::time::Duration;
+
+/// The sample rate of the telephone network.
+pub const TELEPHONE_HERTZ: u32 = 8_000;
+
+/// Samples of one 20 ms frame at 8 kHz, the slice that telephony providers send.
+pub const FRAME_SAMPLES: usize = 160;
+
+/// One channel of decoded audio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audio {
+    /// Samples in -1..1.
+    pub samples: Vec<f32>,
+    /// Samples per second.
+    pub sample_rate_hertz: u32,
+}
+
+impl Audio {
+    /// The playing time.
+    pub fn duration(&self) -> Duration {
+        duration_of(self.samples.len(), self.sample_rate_hertz)
+    }
+}
+
+/// The playing time of `samples` samples at a rate.
+pub fn duration_of(samples: usize, sample_rate_hertz: u32) -> Duration {
+    Duration::from_secs_f64(samples as f64 / f64::from(sample_rate_hertz.max(1)))
+}
+
+/// What is wrong with audio from outside.
+#[derive(Debug, thiserror::Error)]
+pub enum AudioError {
+    /// The bytes hold no audio format that is known here.
+    #[error("not a known audio format: {0}")]
+    UnknownFormat(String),
+    /// The header promises something that cannot be.
+    #[error("broken audio header: {0}")]
+    BrokenHeader(String),
+    /// There are no samples.
+    #[error("the audio is empty")]
+    Empty,
+    /// The audio is longer than the caller accepts.
+    #[error("the audio is longer than {limit:?}")]
+    TooLong {
+        /// Longest accepted playing time.
+        limit: Duration,
+    },
+}

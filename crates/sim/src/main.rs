@@ -1,0 +1,2 @@
+//! `voice-sim`: pretend SignalWire and Groq on real sockets.
+fn main() {}
