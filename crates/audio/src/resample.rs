@@ -64,7 +64,8 @@ impl StreamResampler {
         let ratio = f64::from(to_hertz) / f64::from(from_hertz);
         let inner = (from_hertz != to_hertz).then(|| {
             let parameters = SincInterpolationParameters {
-                sinc_len: 256,
+                // As long in time at every rate, so that the band's edge is as steep: 256 samples at 24 kHz.
+                sinc_len: (256 * from_hertz as usize).div_ceil(24_000).max(256),
                 f_cutoff: None,
                 oversampling_factor: 128,
                 interpolation: SincInterpolationType::Cubic,
