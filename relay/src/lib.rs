@@ -1,1 +1,129 @@
-//! The relay service.
+//! The relay conducts live calls: telephony in, conversation out. It is the only service that talks to SignalWire's
+//! Relay WebSocket, and it owns its calls: their state is in the pure core of `voice-call`, driven by one session
+//! each.
+
+pub mod adapters;
+mod assistants;
+mod config;
+mod error;
+mod greeting;
+mod grpc;
+mod journal;
+mod phrases;
+mod ports;
+mod registry;
+mod session;
+mod switchboard;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use voice_jobs::Jobs;
+use voice_proto::relay::v1::relay_service_server::RelayServiceServer;
+use voice_server::Server;
+
+pub use crate::config::Config;
+use crate::{
+    adapters::{jobs::JobTurns, recording_line, tts::Tts},
+    assistants::Assistants,
+    phrases::PhraseBook,
+    registry::Registry,
+    session::Tools,
+    switchboard::Switchboard,
+};
+
+/// The relay, put together.
+#[derive(Debug)]
+pub struct Relay {
+    config: Config,
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    switchboard: Switchboard,
+    connection: voice_signalwire::Connection,
+    events: mpsc::Receiver<voice_signalwire::Event>,
+    phrases: Arc<PhraseBook>,
+    assistants: Assistants,
+    speech: Arc<Tts>,
+}
+
+impl Relay {
+    /// Puts the relay together. Nothing is connected to yet, so that a broker or a service that is away delays no
+    /// start.
+    ///
+    /// # Errors
+    /// When an address cannot be used, or an operator's greeting cannot be made playable.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listener = config.server.bind().await?;
+        let mut assistants = config.assistants.clone();
+        greeting::prepare(&mut assistants, &config).await?;
+        let jobs = Jobs::connect(&config.redis_url, &config.job_queue).context("REDIS_URL")?;
+        let channel = voice_server::client::channel(&config.tts_addrs, config.server.mesh_token.as_ref())
+            .context("TTS_ADDRS")?;
+        let speech = Arc::new(Tts::new(channel));
+        let phrases = Arc::new(PhraseBook::default());
+        let registry = Arc::new(Registry::default());
+        let (client, events, connection) = voice_signalwire::connect(voice_signalwire::Config::new(
+            &config.relay_url,
+            &config.project,
+            config.token.clone(),
+            config.contexts.clone(),
+        ));
+        let switchboard = Switchboard {
+            relay_id: uuid::Uuid::new_v4().simple().to_string()[..8].to_owned(),
+            client,
+            assistants: assistants.clone(),
+            max_calls: config.max_calls,
+            tools: Tools {
+                turns: Arc::new(JobTurns::new(jobs)),
+                speech: speech.clone(),
+                phrases: phrases.clone(),
+                fallback_number: config.fallback_number.clone(),
+            },
+            registry: registry.clone(),
+            door: recording_line::Settings { end_silence: config.end_silence, language: String::new() },
+        };
+        Ok(Self { config, listener, registry, switchboard, connection, events, phrases, assistants, speech })
+    }
+
+    /// Conducts calls until `shutdown` completes; then live calls finish their turn and say goodbye.
+    ///
+    /// # Errors
+    /// When the credentials are refused, or the server fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let Self { config, listener, registry, switchboard, connection, events, phrases, assistants, speech } =
+            self;
+        let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
+        let server = Server::new("relay", config.server.clone(), voice_proto::DESCRIPTORS)
+            .add(RelayServiceServer::new(grpc::Api::new(registry)));
+        let mut background = JoinSet::new();
+        background.spawn(phrases.keep(assistants, speech));
+        let calls = switchboard.run(events, drain.clone());
+        let serving = server.serve(listener, calls_over.clone().cancelled_owned());
+        let mut connecting = JoinSet::new();
+        connecting.spawn(connection.run());
+        tokio::pin!(calls, serving, shutdown);
+        tokio::select! {
+            () = &mut calls => {}
+            result = &mut serving => return result,
+            Some(over) = connecting.join_next() => {
+                over?.context("the connection to SignalWire cannot be made")?;
+            }
+            () = &mut shutdown => {
+                drain.cancel();
+                let drained = async { tokio::join!(tokio::time::timeout(config.server.drain_timeout, &mut calls)) };
+                tokio::select! {
+                    (drained,) = drained => if drained.is_err() {
+                        tracing::warn!("calls did not end within DRAIN_SECONDS and were cut");
+                    },
+                    result = &mut serving => return result,
+                }
+            }
+        }
+        calls_over.cancel();
+        // Watchers of calls that are over end by themselves; others have had their time.
+        let _ = tokio::time::timeout(Duration::from_secs(2), &mut serving).await;
+        Ok(())
+    }
+}

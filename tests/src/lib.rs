@@ -1,1 +1,12 @@
-//! Whole-mesh tests.
+//! The whole mesh as separate processes, for tests, for the demo and for `make up`: the built binaries, the two
+//! simulators and a Redis of its own, on free ports, dying with whoever started them.
+
+pub mod child;
+pub mod groq;
+pub mod mesh;
+pub mod phone;
+pub mod show;
+pub mod speech;
+
+#[cfg(test)]
+mod scenarios;

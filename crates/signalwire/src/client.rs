@@ -99,6 +99,12 @@ impl Client {
         done(self.on_leg("calling.play.stop", leg, json!({ "control_id": control_id })))
     }
 
+    /// Sets the volume of a playback, in dB from -40 to 40. Has no other effect, and is refused as gone when the
+    /// playback is not on.
+    pub fn set_play_volume(&self, leg: &Leg, control_id: &str, volume: f64) -> Answer {
+        done(self.on_leg("calling.play.volume", leg, json!({ "control_id": control_id, "volume": volume })))
+    }
+
     /// Records what the caller says. Gives the address where the audio will be once it is over.
     pub fn record(&self, leg: &Leg, control_id: &str, record: Record) -> Answer<Option<String>> {
         let audio = json!({

@@ -1,0 +1,42 @@
+# Everything that people do with this tree. One cargo command shape everywhere: another selection of packages would
+# rebuild half of the dependencies.
+CARGO_BUILD := cargo build --workspace --all-targets
+BUF := tests/sdk/node_modules/.bin/buf
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench bench-turn setup
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: ## one real conversation end to end, with no account
+	@tests/setup.sh demo
+	@$(CARGO_BUILD)
+	@target/debug/examples/demo
+
+up: ## start the mesh with the credentials in the environment, simulators for the rest, and stay
+	@tests/setup.sh demo
+	@$(CARGO_BUILD)
+	@target/debug/examples/up
+
+test: ## every test: units, protocols, the mesh, the vendors' SDKs
+	@tests/setup.sh test
+	@$(CARGO_BUILD)
+	cargo test --workspace
+
+check: ## formatting, lints, contracts
+	@tests/setup.sh check
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(BUF) lint
+	$(BUF) format -d --exit-code
+
+bench: bench-turn ## every benchmark
+
+bench-turn: ## what the mesh adds to a turn, and the longest silence of every fault
+	@tests/setup.sh demo
+	@cargo build --workspace --all-targets --release
+	@target/release/bench-turn
+
+setup: ## install what the tests need
+	@tests/setup.sh test

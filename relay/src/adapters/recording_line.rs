@@ -1,0 +1,384 @@
+//! The recording door: one call's audio path over SignalWire's Relay commands.
+//!
+//! Two operations run side by side for as long as the call listens. The **tape** records what the caller says; the
+//! **ear** tells when he begins and ends, with words as they come. Either may end by itself at any time and is then
+//! started again; neither is ever a turn on its own. When the ear reports the end of an utterance, the tape is
+//! stopped, and its recording, with the instant at which speech began in it, is the utterance.
+//!
+//! Events can be lost with a dropped connection, so every wait has an end of its own, and after a resume tape and ear
+//! are asked to stop and the playback whether it is on: that something is gone means that it had finished.
+
+mod ear;
+mod mouth;
+mod tape;
+
+use std::{future::Future, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use voice_call::{Event, UtteranceId};
+use voice_signalwire::{CallEvent, CallState, Client, ConnectState, Error, Leg};
+
+use self::{ear::Ear, mouth::Mouth, tape::Tape};
+use crate::ports::{LINE_QUEUE, Line, LineCommand, LineEvent, Recording};
+
+/// The event of an answered call may be lost; then the command's result counts.
+const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
+
+/// How long the fallback number may ring.
+const TRANSFER_RING: Duration = Duration::from_secs(30);
+
+/// How the door listens.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Silence after speech that ends an utterance.
+    pub end_silence: Duration,
+    /// BCP 47 tag.
+    pub language: String,
+}
+
+/// What the switchboard tells a line.
+#[derive(Clone, Debug)]
+pub enum Platform {
+    /// Something happened to the call.
+    Event(CallEvent),
+    /// The connection is down.
+    Lost,
+    /// The connection is up again; events in between were lost.
+    Restored,
+}
+
+/// Results of commands.
+#[derive(Debug)]
+enum Answered {
+    Call(Result<(), Error>),
+    Ended(Result<(), Error>),
+    Transferred(Result<(), Error>),
+    Record {
+        control: String,
+        result: Result<Option<String>, Error>,
+    },
+    TapeStopped {
+        control: String,
+        result: Result<(), Error>,
+    },
+    Collect {
+        control: String,
+        result: Result<(), Error>,
+    },
+    EarStopped {
+        control: String,
+        result: Result<(), Error>,
+    },
+    Play {
+        control: String,
+        result: Result<(), Error>,
+    },
+    PlayStopped {
+        control: String,
+        result: Result<(), Error>,
+    },
+    PlayProbed {
+        control: String,
+        result: Result<(), Error>,
+    },
+    /// The result of a command that nothing depends on.
+    Nothing,
+}
+
+/// An utterance that is being said.
+#[derive(Debug)]
+struct Speech {
+    started: Instant,
+    /// Recordings of its earlier parts, if the tape broke off.
+    parts: Vec<Recording>,
+    is_over: bool,
+}
+
+struct RecordingLine {
+    client: Client,
+    leg: Leg,
+    /// Numbers of the caller and of the called.
+    numbers: (String, String),
+    settings: Settings,
+    out: mpsc::Sender<LineEvent>,
+    work: JoinSet<Answered>,
+    tape: Tape,
+    ear: Ear,
+    mouth: Option<Mouth>,
+    speech: Option<Speech>,
+    utterances: u32,
+    is_listening: bool,
+    /// Whether the platform listens for us; otherwise silence on the tape ends an utterance.
+    has_ear: bool,
+    is_answered: bool,
+    answered_by: Option<Instant>,
+    is_down: bool,
+    is_over: bool,
+}
+
+/// Opens the line of a call: what the session holds of it, and the work that drives it.
+pub fn open(
+    client: Client,
+    leg: Leg,
+    numbers: (String, String),
+    settings: Settings,
+    platform: mpsc::Receiver<Platform>,
+) -> (Line, impl Future<Output = ()> + Send + 'static) {
+    let (command_sender, commands) = mpsc::channel(LINE_QUEUE);
+    let (out, events) = mpsc::channel(LINE_QUEUE);
+    let line = RecordingLine {
+        client,
+        leg,
+        numbers,
+        settings,
+        out,
+        work: JoinSet::new(),
+        tape: Tape::default(),
+        ear: Ear::default(),
+        mouth: None,
+        speech: None,
+        utterances: 0,
+        is_listening: false,
+        has_ear: true,
+        is_answered: false,
+        answered_by: None,
+        is_down: false,
+        is_over: false,
+    };
+    (Line { commands: command_sender, events }, line.run(commands, platform))
+}
+
+impl RecordingLine {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<LineCommand>,
+        mut platform: mpsc::Receiver<Platform>,
+    ) {
+        loop {
+            self.keep_listening();
+            let deadline = self.next_deadline();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => break,
+                },
+                told = platform.recv() => match told {
+                    Some(Platform::Event(event)) => self.take_event(event).await,
+                    Some(Platform::Lost) => self.lost().await,
+                    Some(Platform::Restored) => self.restored().await,
+                    None => break,
+                },
+                Some(answered) = self.work.join_next() => {
+                    if let Ok(answered) = answered {
+                        self.take_answer(answered).await;
+                    }
+                }
+                () = until(deadline) => self.expire().await,
+            }
+        }
+        if !self.is_over {
+            let end = self.client.end(&self.leg, "hangup");
+            let _ = tokio::time::timeout(Duration::from_secs(2), end).await;
+        }
+    }
+
+    async fn obey(&mut self, command: LineCommand) {
+        match command {
+            LineCommand::Answer => {
+                let answer = self.client.answer(&self.leg);
+                self.work.spawn(async move { Answered::Call(answer.await) });
+            }
+            LineCommand::Listen => self.is_listening = true,
+            LineCommand::EndUtterance => {
+                self.stop_ear();
+                self.end_utterance().await;
+            }
+            LineCommand::Play { playback, sounds } => self.play(playback, sounds),
+            LineCommand::Stop { playback } => self.stop(playback).await,
+            LineCommand::Transfer { number } => self.transfer(&number),
+            LineCommand::HangUp => {
+                let end = self.client.end(&self.leg, "hangup");
+                self.work.spawn(async move { Answered::Ended(end.await) });
+            }
+        }
+    }
+
+    async fn take_event(&mut self, event: CallEvent) {
+        match event {
+            CallEvent::State(CallState::Ringing) => {}
+            CallEvent::State(CallState::Answered) => self.answered().await,
+            CallEvent::State(CallState::Ending | CallState::Ended) => self.hung_up().await,
+            CallEvent::Play { control_id, state } => self.played(&control_id, state).await,
+            CallEvent::Record(event) => self.recorded(event).await,
+            CallEvent::Collect(event) => self.heard(event).await,
+            CallEvent::Connect(ConnectState::Failed) => self.tell(Event::TransferFailed).await,
+            CallEvent::Connect(ConnectState::Disconnected) => {
+                let end = self.client.end(&self.leg, "hangup");
+                self.work.spawn(async move { Answered::Ended(end.await) });
+            }
+            CallEvent::Connect(ConnectState::Connecting | ConnectState::Connected) => {}
+        }
+    }
+
+    async fn take_answer(&mut self, answered: Answered) {
+        match answered {
+            Answered::Call(Ok(())) => self.answered_by = Some(Instant::now() + ANSWER_WAIT),
+            Answered::Call(Err(Error::Gone)) | Answered::Ended(Err(Error::Gone)) => self.hung_up().await,
+            Answered::Call(Err(error)) => {
+                tracing::warn!(%error, "a call could not be answered");
+                self.tell(Event::LineFailed).await;
+            }
+            Answered::Transferred(Err(error)) => {
+                tracing::warn!(%error, "a call could not be handed over");
+                self.tell(Event::TransferFailed).await;
+            }
+            Answered::Record { control, result } => self.record_answered(&control, result).await,
+            Answered::TapeStopped { control, result } => self.tape_stopped(&control, result).await,
+            Answered::Collect { control, result } => self.collect_answered(&control, result).await,
+            Answered::EarStopped { control, result } => self.ear_stopped(&control, &result),
+            Answered::Play { control, result } => self.play_answered(&control, result).await,
+            Answered::PlayStopped { control, result } => self.play_stopped(&control, result).await,
+            Answered::PlayProbed { control, result } => self.play_probed(&control, result).await,
+            Answered::Ended(Ok(()) | Err(_)) | Answered::Transferred(Ok(())) | Answered::Nothing => {}
+        }
+    }
+
+    async fn answered(&mut self) {
+        self.answered_by = None;
+        if !std::mem::replace(&mut self.is_answered, true) {
+            self.tell(Event::Answered).await;
+        }
+    }
+
+    async fn hung_up(&mut self) {
+        self.is_listening = false;
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.tell(Event::HungUp).await;
+        }
+    }
+
+    fn transfer(&mut self, number: &str) {
+        // What caller and colleague say to each other is not ours to hear.
+        self.is_listening = false;
+        self.speech = None;
+        self.stop_tape();
+        self.stop_ear();
+        let connect = self.client.connect_phone(&self.leg, &self.numbers.1, number, TRANSFER_RING);
+        self.work.spawn(async move { Answered::Transferred(connect.await) });
+    }
+
+    async fn lost(&mut self) {
+        self.is_down = true;
+        self.degraded("LINE_LOST").await;
+    }
+
+    /// Finds out what became of everything that was open while nobody listened.
+    async fn restored(&mut self) {
+        if !std::mem::replace(&mut self.is_down, false) {
+            return;
+        }
+        self.degraded("LINE_RESTORED").await;
+        self.stop_ear();
+        if let Some(speech) = &mut self.speech
+            && !speech.is_over
+        {
+            // Whether he still speaks cannot be known; the next tape has what follows.
+            speech.is_over = true;
+            self.tell(Event::SpeechEnded).await;
+        } else if self.speech.is_none() && self.mouth.is_none() && self.tape.is_on() {
+            // He may have spoken while nobody listened. If not, the turn will find nothing said.
+            self.speech = Some(Speech { started: self.tape.since(), parts: Vec::new(), is_over: true });
+        }
+        self.stop_tape();
+        self.reconcile_mouth();
+        if !self.tape.is_on() {
+            self.tape_over(None).await;
+        }
+    }
+
+    /// Starts the tape and the ear whenever they should run and do not.
+    fn keep_listening(&mut self) {
+        if !self.is_listening || self.is_over || self.is_down {
+            return;
+        }
+        self.keep_tape();
+        self.keep_ear();
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let tape = if self.is_listening && !self.is_down {
+            self.tape.next_deadline(self.speech.is_some())
+        } else {
+            None
+        };
+        let ear =
+            if self.is_listening && !self.is_down && self.has_ear { self.ear.next_deadline() } else { None };
+        [tape, ear, self.answered_by].into_iter().flatten().min()
+    }
+
+    async fn expire(&mut self) {
+        let now = Instant::now();
+        if self.answered_by.is_some_and(|due| due <= now) {
+            self.answered().await;
+        }
+        self.ear.expire(now);
+        self.expire_tape(now).await;
+    }
+
+    async fn speech_started(&mut self) {
+        if self.speech.is_none() {
+            self.speech = Some(Speech { started: Instant::now(), parts: Vec::new(), is_over: false });
+            self.tell(Event::SpeechStarted).await;
+        }
+    }
+
+    /// The caller has finished, by the ear's judgement or by ours.
+    async fn end_utterance(&mut self) {
+        self.speech_started().await;
+        if let Some(speech) = &mut self.speech
+            && !std::mem::replace(&mut speech.is_over, true)
+        {
+            self.tell(Event::SpeechEnded).await;
+            if self.tape.is_on() {
+                self.stop_tape();
+            } else {
+                self.settle_utterance().await;
+            }
+        }
+    }
+
+    /// Gives the finished utterance away, or says that there was none.
+    async fn settle_utterance(&mut self) {
+        let Some(speech) = self.speech.take_if(|speech| speech.is_over) else { return };
+        if speech.parts.is_empty() {
+            self.tell(Event::SpeechAbandoned).await;
+            return;
+        }
+        self.utterances += 1;
+        let utterance = UtteranceId(self.utterances);
+        let _ = self.out.send(LineEvent::UtteranceEnded { utterance, recordings: speech.parts }).await;
+    }
+
+    async fn tell(&self, event: Event) {
+        let _ = self.out.send(LineEvent::Call(event)).await;
+    }
+
+    async fn degraded(&self, reason: &'static str) {
+        let _ = self.out.send(LineEvent::Degraded(reason)).await;
+    }
+}
+
+fn control_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,166 @@
+//! The typed environment of the relay.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+use voice_server::{
+    ServerConfig,
+    config::{Env, Problems, is_loopback_url},
+};
+
+use crate::assistants::Assistants;
+
+/// What the relay is configured with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Listening, tokens, drain.
+    pub server: ServerConfig,
+    /// The SignalWire project.
+    pub project: String,
+    /// Its token.
+    pub token: SecretString,
+    /// Where the Relay protocol is spoken.
+    pub relay_url: String,
+    /// Contexts whose calls are taken.
+    pub contexts: Vec<String>,
+    /// The broker.
+    pub redis_url: SecretString,
+    /// The queue that workers read.
+    pub job_queue: String,
+    /// Where tts is.
+    pub tts_addrs: String,
+    /// Where the provider fetches clips.
+    pub public_base_url: String,
+    /// Where clips are kept, for operators' own greetings.
+    pub clip_store_url: String,
+    /// Key of clip names.
+    pub secret_key: SecretString,
+    /// Who answers.
+    pub assistants: Assistants,
+    /// Calls at the same time.
+    pub max_calls: usize,
+    /// Where callers go when turn after turn fails.
+    pub fallback_number: Option<String>,
+    /// Silence after speech that ends an utterance.
+    pub end_silence: Duration,
+}
+
+impl Config {
+    /// Reads the process environment.
+    ///
+    /// # Errors
+    /// With every problem at once.
+    pub fn from_process_env() -> Result<Self, Problems> {
+        Self::from_env(Env::from_process())
+    }
+
+    /// Reads through `env`.
+    ///
+    /// # Errors
+    /// With every problem at once.
+    pub fn from_env(mut env: Env) -> Result<Self, Problems> {
+        let fallback_number = env.optional("FALLBACK_NUMBER");
+        if fallback_number.as_deref().is_some_and(|number| !is_e164(number)) {
+            env.problem("FALLBACK_NUMBER", "is not a number such as +15551234567");
+        }
+        let base = voice_call::Config {
+            filler_after: env.millis_or("TURN_FILLER_MS", Duration::from_secs(2)),
+            turn_budget: env.millis_or("TURN_BUDGET_MS", Duration::from_secs(8)),
+            can_transfer: fallback_number.is_some(),
+            ..voice_call::Config::default()
+        };
+        if base.turn_budget < Duration::from_secs(1) || base.filler_after >= base.turn_budget {
+            env.problem(
+                "TURN_FILLER_MS, TURN_BUDGET_MS",
+                "the filler must come before the end of the budget (≥ 1000)",
+            );
+        }
+        env.choice_or("CALL_AUDIO", &[("recording", ())], ());
+        let assistants = match env.optional("ASSISTANTS_FILE").map(PathBuf::from) {
+            None => Assistants::built_in(&base),
+            Some(path) => Assistants::read(&path, &base).unwrap_or_else(|error| {
+                env.problem("ASSISTANTS_FILE", error.to_string().trim().replace('\n', " "));
+                Assistants::built_in(&base)
+            }),
+        };
+        for file in assistants.all().filter_map(|assistant| assistant.greeting_file.clone()) {
+            if !file.is_file() {
+                env.problem("ASSISTANTS_FILE", format!("greeting_file {} does not exist", file.display()));
+            }
+        }
+        let relay_url = env.text_or("SIGNALWIRE_RELAY_URL", "wss://relay.signalwire.com");
+        let public_base_url = env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080");
+        if !is_loopback_url(&relay_url) && is_loopback_url(&public_base_url) {
+            env.problem(
+                "SIGNALWIRE_RELAY_URL, PUBLIC_BASE_URL",
+                format!(
+                    "{relay_url} cannot fetch clips from {public_base_url}: callers would hear silence; set \
+                     PUBLIC_BASE_URL to the gateway's public address"
+                ),
+            );
+        }
+        let contexts = env.list("SIGNALWIRE_CONTEXTS");
+        let config = Self {
+            server: ServerConfig::from_env(
+                &mut env,
+                "RELAY_LISTEN_ADDR",
+                SocketAddr::from(([127, 0, 0, 1], 50051)),
+            ),
+            project: env.required("SIGNALWIRE_PROJECT_ID"),
+            token: env.required_secret("SIGNALWIRE_TOKEN"),
+            relay_url,
+            contexts: if contexts.is_empty() { vec!["default".into()] } else { contexts },
+            redis_url: env.text_or("REDIS_URL", "redis://127.0.0.1:6379/0").into(),
+            job_queue: env.text_or("JOB_QUEUE", "celery"),
+            tts_addrs: env.text_or("TTS_ADDRS", "http://127.0.0.1:50053"),
+            public_base_url,
+            clip_store_url: env.text_or("CLIP_STORE_URL", ".run/clips"),
+            secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
+            assistants,
+            max_calls: env.number_or("MAX_CALLS", 300, 1..=100_000) as usize,
+            fallback_number,
+            end_silence: env.millis_or("END_SILENCE_MS", Duration::from_millis(800)),
+        };
+        env.finish(config)
+    }
+}
+
+fn is_e164(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(pairs: &'static [(&'static str, &'static str)]) -> String {
+        let env = Env::new(move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()));
+        Config::from_env(env).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_relay_without_credentials_says_all_that_it_needs() {
+        let text = problems(&[("FALLBACK_NUMBER", "call me"), ("MAX_CALLS", "0"), ("CALL_AUDIO", "pigeon")]);
+        for name in [
+            "SIGNALWIRE_PROJECT_ID",
+            "SIGNALWIRE_TOKEN",
+            "VOICE_SECRET_KEY",
+            "FALLBACK_NUMBER",
+            "MAX_CALLS",
+            "CALL_AUDIO",
+        ] {
+            assert!(text.contains(name), "{name} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_real_platform_with_a_loopback_gateway_is_refused() {
+        let text = problems(&[
+            ("SIGNALWIRE_PROJECT_ID", "p"),
+            ("SIGNALWIRE_TOKEN", "t"),
+            ("VOICE_SECRET_KEY", "0123456789abcdef"),
+        ]);
+        assert!(text.contains("PUBLIC_BASE_URL") && text.contains("SIGNALWIRE_RELAY_URL"), "{text}");
+    }
+}

@@ -1,0 +1,91 @@
+//! What happened in one call, in order, for any number of watchers. Each reads at its own pace from the same log,
+//! so a slow one delays nobody and misses nothing.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use voice_call::Notice;
+
+/// Events kept of one call: more than an hour of lively talk has.
+const KEPT: usize = 50_000;
+
+/// One event.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Position in the call's history; 1 is the first.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub notice: Notice,
+}
+
+/// The log of one call.
+#[derive(Debug)]
+pub struct Journal {
+    entries: Mutex<VecDeque<Entry>>,
+    /// The newest sequence, and whether it is the last one.
+    head: watch::Sender<Head>,
+}
+
+/// How far a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The newest sequence.
+    pub sequence: u64,
+    /// Whether no more will come.
+    pub is_closed: bool,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), head: watch::Sender::new(Head::default()) }
+    }
+}
+
+impl Journal {
+    /// Adds what happened.
+    pub fn push(&self, at: Timestamp, notice: Notice) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let sequence = self.head.borrow().sequence + 1;
+        entries.push_back(Entry { sequence, at, notice });
+        if entries.len() > KEPT {
+            entries.pop_front();
+        }
+        drop(entries);
+        self.head.send_modify(|head| head.sequence = sequence);
+    }
+
+    /// Notes that the call is over.
+    pub fn close(&self) {
+        self.head.send_modify(|head| head.is_closed = true);
+    }
+
+    /// How far the log is.
+    pub fn head(&self) -> Head {
+        *self.head.borrow()
+    }
+
+    /// Follows the log.
+    pub fn follow(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    /// Events after `sequence`, at most `limit` of them.
+    ///
+    /// # Errors
+    /// With the oldest sequence before what is kept, when older events were asked for.
+    pub fn after(&self, sequence: u64, limit: usize) -> Result<Vec<Entry>, u64> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = entries.front().map(|entry| entry.sequence) else { return Ok(Vec::new()) };
+        if sequence + 1 < first {
+            return Err(first - 1);
+        }
+        let skip = (sequence + 1 - first) as usize;
+        Ok(entries.iter().skip(skip).take(limit).cloned().collect())
+    }
+}

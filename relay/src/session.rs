@@ -1,0 +1,292 @@
+//! Drives one call: executes what the core decides, and tells it what happens. No policy lives here.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+use voice_call::{
+    Call, ClipId, Command, Event, Item, Notice, PlaybackKind, State, TurnId, TurnRequest, UtteranceId,
+    invariants::Invariants,
+};
+
+use crate::{
+    assistants::Assistant,
+    phrases::PhraseBook,
+    ports::{Clip, Line, LineCommand, LineEvent, Recording, Sound, Speech, Turn, TurnEvent, Turns},
+    registry::{CallRecord, Control},
+};
+
+/// Results of the call's own work on their way to the core.
+const RESULT_QUEUE: usize = 256;
+
+/// What every call uses.
+#[derive(Clone)]
+pub struct Tools {
+    /// Has turns worked on.
+    pub turns: Arc<dyn Turns>,
+    /// Makes speech.
+    pub speech: Arc<dyn Speech>,
+    /// Speech that was made beforehand.
+    pub phrases: Arc<PhraseBook>,
+    /// Where callers go when turn after turn fails.
+    pub fallback_number: Option<String>,
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools").finish_non_exhaustive()
+    }
+}
+
+/// One call being conducted.
+#[derive(Debug)]
+pub struct Session {
+    call: Call,
+    record: Arc<CallRecord>,
+    assistant: Arc<Assistant>,
+    line: Line,
+    control: mpsc::Receiver<Control>,
+    tools: Tools,
+    clips: HashMap<ClipId, Clip>,
+    recordings: HashMap<UtteranceId, Vec<Recording>>,
+    turns: HashMap<TurnId, AbortHandle>,
+    work: JoinSet<()>,
+    results: mpsc::Receiver<Done>,
+    report: mpsc::Sender<Done>,
+    invariants: Invariants,
+}
+
+/// A result of the call's own work.
+#[derive(Debug)]
+enum Done {
+    Clip(ClipId, Option<Clip>),
+    Turn(TurnId, TurnEvent),
+}
+
+impl Session {
+    /// Takes charge of a call that rings. With `has_room` false the caller is told so and the call is ended.
+    pub fn new(
+        record: Arc<CallRecord>,
+        assistant: Arc<Assistant>,
+        line: Line,
+        control: mpsc::Receiver<Control>,
+        tools: Tools,
+        has_room: bool,
+    ) -> Self {
+        let make = if has_room { Call::answer } else { Call::turn_away };
+        let (report, results) = mpsc::channel(RESULT_QUEUE);
+        Self {
+            call: make(now(), assistant.call.clone()),
+            record,
+            assistant,
+            line,
+            control,
+            tools,
+            clips: HashMap::new(),
+            recordings: HashMap::new(),
+            turns: HashMap::new(),
+            work: JoinSet::new(),
+            results,
+            report,
+            invariants: Invariants::default(),
+        }
+    }
+
+    /// Conducts the call to its end. Whatever it still has in the works then is dropped with it.
+    pub async fn run(mut self) {
+        loop {
+            while let Some(command) = self.call.poll_command() {
+                self.check(&command);
+                self.execute(command).await;
+            }
+            if matches!(self.call.state(), State::Ended { .. }) {
+                break;
+            }
+            let timeout = self.call.next_timeout().map(tokio::time::Instant::from_std);
+            tokio::select! {
+                event = self.line.events.recv() => self.take_line_event(event),
+                Some(done) = self.results.recv() => self.take_done(done),
+                Some(control) = self.control.recv() => match control {
+                    Control::End => self.call.handle(now(), Event::EndRequested),
+                    Control::Drain => self.call.handle(now(), Event::DrainStarted),
+                },
+                Some(_) = self.work.join_next() => {}
+                () = sleep_until(timeout) => self.call.handle_timeout(now()),
+            }
+        }
+        self.record.update(|status| status.ended_at = Some(Timestamp::now()));
+        self.record.journal.close();
+        // Revocations that are under way are worth a moment; syntheses and watchers are not.
+        for (_, turn) in self.turns.drain() {
+            turn.abort();
+        }
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), async {
+            while self.work.join_next().await.is_some() {}
+        })
+        .await;
+    }
+
+    /// A broken rule is a bug: it shows in tests and in debug builds.
+    fn check(&mut self, command: &Command) {
+        let verdict = self.invariants.check_command(now(), command);
+        debug_assert!(verdict.is_ok(), "{verdict:?}: {command:?}");
+    }
+
+    fn take_line_event(&mut self, event: Option<LineEvent>) {
+        match event {
+            None => self.call.handle(now(), Event::LineFailed),
+            Some(LineEvent::Call(event)) => {
+                if let Event::PlaybackFinished { playback } | Event::PlaybackFailed { playback } = &event {
+                    self.invariants.playback_over(*playback);
+                }
+                self.call.handle(now(), event);
+            }
+            Some(LineEvent::UtteranceEnded { utterance, recordings }) => {
+                self.recordings.insert(utterance, recordings);
+                self.call.handle(now(), Event::UtteranceEnded { utterance });
+            }
+            Some(LineEvent::Degraded(reason)) => self.note(Notice::Degraded { reason }),
+        }
+    }
+
+    fn take_done(&mut self, done: Done) {
+        let event = match done {
+            Done::Clip(clip, Some(ready)) => {
+                let duration = ready.duration;
+                self.clips.insert(clip, ready);
+                Event::ClipReady { clip, duration }
+            }
+            Done::Clip(clip, None) => Event::ClipFailed { clip },
+            Done::Turn(turn, TurnEvent::Progressed(progress)) => Event::TurnProgressed { turn, progress },
+            Done::Turn(turn, TurnEvent::Failed { reason }) => Event::TurnFailed { turn, reason },
+        };
+        self.call.handle(now(), event);
+    }
+
+    async fn execute(&mut self, command: Command) {
+        match command {
+            Command::Answer => self.tell(LineCommand::Answer).await,
+            Command::Listen => self.tell(LineCommand::Listen).await,
+            Command::EndUtterance => self.tell(LineCommand::EndUtterance).await,
+            Command::StartTurn(request) => self.start_turn(request),
+            Command::CancelTurn { turn } => self.cancel_turn(turn),
+            Command::Synthesize { clip, kind, text } => self.synthesize(clip, kind, text),
+            Command::Play { playback, items } => {
+                let sounds = items.into_iter().filter_map(|item| self.sound(item)).collect();
+                self.tell(LineCommand::Play { playback, sounds }).await;
+            }
+            Command::StopPlayback { playback } => self.tell(LineCommand::Stop { playback }).await,
+            Command::Transfer => {
+                let number = self.tools.fallback_number.clone().unwrap_or_default();
+                self.tell(LineCommand::Transfer { number }).await;
+            }
+            Command::HangUp => self.tell(LineCommand::HangUp).await,
+            Command::Report(notice) => self.note(notice),
+        }
+    }
+
+    async fn tell(&mut self, command: LineCommand) {
+        if self.line.commands.send(command).await.is_err() {
+            self.call.handle(now(), Event::LineFailed);
+        }
+    }
+
+    /// The clips of a playback are used once.
+    fn sound(&mut self, item: Item) -> Option<Sound> {
+        match item {
+            Item::Clip(clip) => self.clips.get(&clip).cloned().map(Sound::Clip),
+            Item::Text(text) => Some(Sound::Text(text)),
+        }
+    }
+
+    fn synthesize(&mut self, clip: ClipId, kind: PlaybackKind, text: String) {
+        let prepared = if kind == PlaybackKind::Greeting && text.is_empty() {
+            self.assistant.greeting_clip.clone()
+        } else if kind == PlaybackKind::Reply {
+            None
+        } else {
+            self.tools.phrases.find(&self.assistant, &text)
+        };
+        if let Some(prepared) = prepared {
+            let event = Event::ClipReady { clip, duration: prepared.duration };
+            self.clips.insert(clip, prepared);
+            self.call.handle(now(), event);
+            return;
+        }
+        let work = self.tools.speech.clip(&text, &self.assistant.voice, &self.assistant.language);
+        let report = self.report.clone();
+        self.work.spawn(async move {
+            let made = work.await;
+            if let Err(error) = &made {
+                tracing::warn!(%error, "a clip could not be made");
+            }
+            let _ = report.send(Done::Clip(clip, made.ok())).await;
+        });
+    }
+
+    fn start_turn(&mut self, request: TurnRequest) {
+        let TurnRequest { turn, utterances, earlier_text, history, budget } = request;
+        self.record.update(|status| status.turns += 1);
+        let recordings = utterances
+            .iter()
+            .filter_map(|utterance| self.recordings.get(utterance))
+            .flatten()
+            .cloned()
+            .collect();
+        let mut events = self.tools.turns.start(Turn {
+            call_id: self.record.call_id.clone(),
+            turn,
+            recordings,
+            earlier_text,
+            history,
+            prompt: self.assistant.prompt.clone(),
+            language: self.assistant.language.clone(),
+            budget,
+        });
+        let report = self.report.clone();
+        let task = self.work.spawn(async move {
+            while let Some(event) = events.next().await {
+                if report.send(Done::Turn(turn, event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.turns.insert(turn, task);
+    }
+
+    fn cancel_turn(&mut self, turn: TurnId) {
+        if let Some(task) = self.turns.remove(&turn) {
+            task.abort();
+        }
+        self.work.spawn(self.tools.turns.cancel(&self.record.call_id, turn));
+    }
+
+    fn note(&self, notice: Notice) {
+        if let Notice::StateChanged { state, activity } = &notice {
+            self.record.update(|status| (status.state, status.activity) = (*state, *activity));
+        }
+        if let Notice::TurnTimings { parts, .. } = &notice {
+            for part in parts {
+                metrics::histogram!("turn_part_seconds", "part" => part.name)
+                    .record(part.duration.as_secs_f64());
+            }
+        }
+        self.record.journal.push(Timestamp::now(), notice);
+    }
+}
+
+/// Tokio's clock, so that paused-time tests move the core too.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,230 @@
+//! `make demo`: one real conversation through the whole mesh, shown as it happens, recorded and checked.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use tests::{
+    mesh::{CONTEXT, Mesh, Options, Watch},
+    phone::Caller,
+    show::{Screen, part_duration},
+    speech::{recognised, target_folder, words},
+};
+use voice_audio::{TELEPHONE_HERTZ, wav};
+use voice_proto::relay::v1::{
+    Activity, CallEvent, PlaybackKind, PlaybackStarted, TranscriptSource, call_event::Event,
+};
+
+/// A turn takes a fraction of this on a machine that is not overloaded.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Caller and assistant, turn by turn. The second reply is interrupted by the third question.
+const SCRIPT: [(&str, &str); 4] = [
+    (
+        "what are your opening hours",
+        "We are open from nine in the morning until six in the evening. On sunday we are closed.",
+    ),
+    (
+        "please tell me about the house",
+        "The house was built by a family of bakers many years ago. They came from a small village near the sea, \
+         and they brought nothing with them but an old oven. Every morning the whole street could smell the bread. \
+         Today the grandchildren run the house, and the oven still works.",
+    ),
+    ("i want to book a table for two", "Gladly. Your table for two is booked for eight in the evening."),
+    ("thank you very much and goodbye", "You are welcome. Have a good day."),
+];
+
+const INTERRUPTED: usize = 1;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let screen = Screen::detect();
+    let folder = target_folder().join("demo");
+    std::fs::create_dir_all(&folder)?;
+    screen.step("starting redis, two simulators and four services ...");
+    let mesh = Mesh::start(Options::default()).await?;
+    let logs = mesh.folder.display().to_string();
+    let result = converse(mesh, screen, &folder).await;
+    match &result {
+        Ok(()) => screen.step(&format!("all well. Listen to {}", folder.join("heard.wav").display())),
+        Err(_) => eprintln!("the demo failed; the services' logs are in {logs}"),
+    }
+    result
+}
+
+async fn converse(mesh: Mesh, screen: Screen, folder: &Path) -> anyhow::Result<()> {
+    mesh.groq.script(&SCRIPT).await?;
+    mesh.groq.grammar(&SCRIPT.map(|(question, _)| question)).await?;
+    screen.step("a caller rings");
+    let caller = mesh.phone.ring(CONTEXT).await?;
+    let call_id = mesh.newest_call().await?;
+    let mut show = Show { watch: mesh.watch(&call_id).await?, screen };
+    show.until(
+        |event| matches!(event, Event::PlaybackFinished(done) if done.kind() == PlaybackKind::Greeting),
+    )
+    .await?;
+    for (n, (question, _)) in SCRIPT.iter().enumerate() {
+        caller.say(question).await?;
+        if n == INTERRUPTED + 1 {
+            show.until(|event| matches!(event, Event::PlaybackInterrupted(_)))
+                .await
+                .context("the barge-in was missed")?;
+        }
+        let wanted = words(question);
+        show.until(|event| {
+            matches!(event, Event::Transcript(heard) if heard.source() == TranscriptSource::Worker && words(&heard.text) == wanted)
+        })
+        .await
+        .with_context(|| format!("\"{question}\" was not understood"))?;
+        if n == INTERRUPTED {
+            show.until(
+                |event| matches!(event, Event::PlaybackStarted(reply) if reply.kind() == PlaybackKind::Reply),
+            )
+            .await?;
+            // Let a part of the reply be heard before the caller speaks over it.
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+        } else {
+            show.until(|event| {
+                matches!(event, Event::StateChanged(change) if change.activity() == Activity::Listening)
+            })
+            .await?;
+        }
+    }
+    let (view, heard) = (caller.view().await?, caller.heard().await?);
+    caller.hang_up().await?;
+    show.to_end().await?;
+    std::fs::write(folder.join("heard.wav"), &heard)?;
+    let checks = check(&show.watch.seen, &view, &heard, &caller).await;
+    let transcript =
+        json!({ "call_id": call_id, "turns": turns(&show.watch.seen), "checks": checks.as_ref().ok() });
+    std::fs::write(folder.join("transcript.json"), serde_json::to_vec_pretty(&transcript)?)?;
+    let checks = checks?;
+    let violations = mesh.phone.violations().await?;
+    ensure!(violations.is_empty(), "the platform's protocol was broken: {violations:?}");
+    screen.step(&format!("the caller could understand all {} stretches of speech", checks.len()));
+    Ok(())
+}
+
+struct Show {
+    watch: Watch,
+    screen: Screen,
+}
+
+impl Show {
+    async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> anyhow::Result<()> {
+        let search = async {
+            while let Some(event) = self.next().await? {
+                if wanted(&event) {
+                    return Ok(());
+                }
+            }
+            anyhow::bail!("the call ended too early")
+        };
+        tokio::time::timeout(LIMIT, search).await.with_context(|| format!("nothing came within {LIMIT:?}"))?
+    }
+
+    async fn to_end(&mut self) -> anyhow::Result<()> {
+        let end = async {
+            while self.next().await?.is_some() {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(LIMIT, end).await.context("the call did not end")?
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        let Some(event) = self.watch.next().await? else { return Ok(None) };
+        let at = since(&self.watch.seen[0], &event);
+        let payload = event.event.context("an event without content")?;
+        self.screen.event(at, &payload);
+        Ok(Some(payload))
+    }
+}
+
+fn since(first: &CallEvent, event: &CallEvent) -> Duration {
+    let nanos = |event: &CallEvent| {
+        event.event_time.map_or(0, |time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos))
+    };
+    Duration::from_nanos((nanos(event) - nanos(first)).max(0) as u64)
+}
+
+/// Every stretch of speech that was played to its end must be what a listener understands, and as long as announced.
+async fn check(
+    events: &[CallEvent],
+    view: &Value,
+    heard: &[u8],
+    caller: &Caller,
+) -> anyhow::Result<Vec<Value>> {
+    let started: Vec<&PlaybackStarted> = events
+        .iter()
+        .filter_map(|event| match &event.event {
+            Some(Event::PlaybackStarted(playback)) => Some(playback),
+            _ => None,
+        })
+        .collect();
+    let finished: Vec<i64> = events
+        .iter()
+        .filter_map(|event| match &event.event {
+            Some(Event::PlaybackFinished(playback)) => Some(playback.playback_id),
+            _ => None,
+        })
+        .collect();
+    let audio = wav::read(heard)?;
+    let answered = view["answered_at_ms"].as_f64().context("the call was never answered")?;
+    let playbacks = view["playbacks"].as_array().context("no playbacks")?;
+    ensure!(playbacks.len() == started.len(), "{} playbacks, {} announced", playbacks.len(), started.len());
+    let texts: Vec<String> = started.iter().map(|playback| playback.text.clone()).collect();
+    let mut checks = Vec::new();
+    for (playback, seen) in started.iter().zip(playbacks) {
+        if !finished.contains(&playback.playback_id) {
+            continue;
+        }
+        let (from, to) = span(seen).with_context(|| format!("no span in {seen}"))?;
+        let announced = playback.play_duration.and_then(|d| Duration::try_from(d).ok()).unwrap_or_default();
+        let real = Duration::from_secs_f64((to - from) / 1_000.0);
+        let slack = announced.mul_f64(0.02) + Duration::from_millis(80);
+        ensure!(
+            real.abs_diff(announced) <= slack,
+            "\"{}\" was announced as {announced:?} and took {real:?}",
+            playback.text
+        );
+        let sample = |ms: f64| (((ms - answered) / 1_000.0) * f64::from(TELEPHONE_HERTZ)).max(0.0) as usize;
+        let stretch =
+            &audio.samples[sample(from).min(audio.samples.len())..sample(to).min(audio.samples.len())];
+        let understood = recognised(stretch, &texts).await?;
+        ensure!(
+            understood == words(&playback.text),
+            "call {}: \"{}\" was understood as \"{understood}\"",
+            caller.leg_id,
+            playback.text
+        );
+        checks.push(json!({ "text": playback.text, "understood": understood, "duration_ms": real.as_millis() as u64 }));
+    }
+    ensure!(checks.len() >= SCRIPT.len(), "only {} playbacks were heard to their end", checks.len());
+    Ok(checks)
+}
+
+/// When a playback sounded, in milliseconds on the simulator's clock.
+fn span(playback: &Value) -> Option<(f64, f64)> {
+    Some((playback["started_ms"].as_f64()?, playback["ended_ms"].as_f64()?))
+}
+
+/// The conversation, for people and programs.
+fn turns(events: &[CallEvent]) -> Vec<Value> {
+    let lines = events.iter().filter_map(|event| match event.event.as_ref()? {
+        Event::Transcript(words) if words.is_final => {
+            Some(json!({ "speaker": "caller", "turn": words.turn_id, "text": words.text }))
+        }
+        Event::PlaybackStarted(playback) => {
+            Some(json!({ "speaker": "assistant", "turn": playback.turn_id, "kind": playback.kind().as_str_name(), "text": playback.text }))
+        }
+        Event::PlaybackInterrupted(cut) => {
+            Some(json!({ "interrupted": { "turn": cut.turn_id, "said": cut.said, "heard": cut.heard } }))
+        }
+        Event::TurnTimings(timings) => {
+            let parts = timings.parts.iter().map(|part| (part.name.clone(), json!(part_duration(part).as_secs_f64() * 1_000.0)));
+            Some(json!({ "timings_ms": { "turn": timings.turn_id, "parts": parts.collect::<serde_json::Map<_, _>>() } }))
+        }
+        _ => None,
+    });
+    lines.collect()
+}

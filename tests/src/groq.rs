@@ -1,0 +1,54 @@
+//! The provider: sets what `voice-sim groq` says and how it misbehaves, and looks at what it was asked.
+
+use serde_json::{Value, json};
+
+use crate::phone::{json_of, loopback_client};
+
+/// The simulator's control API.
+#[derive(Clone, Debug)]
+pub struct GroqSim {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl GroqSim {
+    /// Uses the simulator at `base`.
+    pub fn new(base: String) -> Self {
+        Self { http: loopback_client(), base }
+    }
+
+    /// Sets which reply follows which words of the caller.
+    pub async fn script(&self, lines: &[(&str, &str)]) -> anyhow::Result<()> {
+        let lines: Vec<Value> =
+            lines.iter().map(|(when, reply)| json!({ "when": when, "reply": reply })).collect();
+        self.put("/sim/script", &Value::Array(lines)).await
+    }
+
+    /// Sets the sentences that its ears know.
+    pub async fn grammar(&self, sentences: &[&str]) -> anyhow::Result<()> {
+        self.put("/sim/grammar", &json!(sentences)).await
+    }
+
+    /// Sets what goes wrong from now on; `null` for an endpoint makes it well again.
+    pub async fn faults(&self, faults: Value) -> anyhow::Result<()> {
+        self.put("/sim/faults", &faults).await
+    }
+
+    /// Everything that it was asked.
+    pub async fn requests(&self) -> anyhow::Result<Vec<Value>> {
+        let answer = json_of(self.http.get(format!("{}/sim/requests", self.base)).send().await?).await?;
+        let list = answer.get("requests").unwrap_or(&answer);
+        Ok(list.as_array().cloned().unwrap_or_default())
+    }
+
+    /// The messages of every chat request.
+    pub async fn chats(&self) -> anyhow::Result<Vec<Vec<Value>>> {
+        let chats =
+            self.requests().await?.into_iter().filter_map(|request| request["messages"].as_array().cloned());
+        Ok(chats.collect())
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        json_of(self.http.put(format!("{}{path}", self.base)).json(body).send().await?).await.map(drop)
+    }
+}

@@ -1,0 +1,373 @@
+//! Starts the mesh and hands back clients.
+
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use tonic::transport::Channel;
+use voice_proto::{
+    relay::v1::{
+        CallEvent, CallState, ListCallsRequest, WatchCallRequest, call_event::Event,
+        relay_service_client::RelayServiceClient,
+    },
+    tts::v1::tts_service_client::TtsServiceClient,
+    worker::v1::worker_service_client::WorkerServiceClient,
+};
+
+use crate::{
+    child::{Child, Spec},
+    groq::GroqSim,
+    phone::Phone,
+    speech::target_folder,
+};
+
+/// The context that the harness's calls come in on.
+pub const CONTEXT: &str = "office";
+
+/// The four services, in the order in which they are started.
+pub const SERVICES: [&str; 4] = ["tts", "worker", "gateway", "relay"];
+
+/// How a mesh is started.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Variables for all services, over the harness's own.
+    pub env: Vec<(String, String)>,
+    /// Arguments of `voice-sim signalwire`.
+    pub signalwire_args: Vec<String>,
+    /// Arguments of `voice-sim groq`.
+    pub groq_args: Vec<String>,
+}
+
+/// A running mesh. Everything ends when it is dropped.
+#[derive(Debug)]
+pub struct Mesh {
+    /// The telephone.
+    pub phone: Phone,
+    /// The provider.
+    pub groq: GroqSim,
+    /// Logs, clips and the Redis socket.
+    pub folder: PathBuf,
+    children: BTreeMap<String, Child>,
+    env: Vec<(String, String)>,
+    ports: BTreeMap<&'static str, u16>,
+}
+
+impl Options {
+    /// Sets a variable for all services.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+}
+
+impl Mesh {
+    /// Starts Redis, the simulators and the services, and waits until each is SERVING.
+    ///
+    /// # Errors
+    /// When one of them cannot be started; the error has the end of its log.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let folder = target_folder().join("mesh").join(uuid::Uuid::new_v4().simple().to_string());
+        std::fs::create_dir_all(folder.join("clips"))?;
+        let mut children = BTreeMap::new();
+        let redis_url = match own_redis(&folder).await? {
+            (child, url) => {
+                children.insert("redis".to_owned(), child);
+                url
+            }
+        };
+        let mut signalwire_args = vec!["signalwire".to_owned()];
+        signalwire_args.extend(options.signalwire_args);
+        let signalwire = start(&folder, "signalwire", "voice-sim", &signalwire_args, &[]).await?;
+        let mut groq_args = vec!["groq".to_owned(), "--api-key".to_owned(), "gsk_test".to_owned()];
+        groq_args.extend(options.groq_args);
+        let groq = start(&folder, "groq", "voice-sim", &groq_args, &[]).await?;
+        let ports: BTreeMap<_, _> = SERVICES.into_iter().zip(free_ports::<4>()?).collect();
+        let mut env = environment(&folder, &ports, &redis_url, &signalwire, &groq)?;
+        env.retain(|(name, _)| !options.env.iter().any(|(over, _)| over == name));
+        env.extend(options.env);
+        let phone = Phone::new(signalwire.said("http_url")?);
+        let groq_sim = GroqSim::new(groq.said("base_url")?);
+        children.insert("signalwire".to_owned(), signalwire);
+        children.insert("groq".to_owned(), groq);
+        let mut mesh = Self { phone, groq: groq_sim, folder, children, env, ports };
+        for service in SERVICES {
+            mesh.restart(service).await?;
+        }
+        mesh.wait_until_connected().await?;
+        Ok(mesh)
+    }
+
+    /// Starts a service, again or for the first time, where it was.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn restart(&mut self, service: &str) -> anyhow::Result<()> {
+        self.children.remove(service);
+        let child = start(&self.folder, service, service, &[], &self.env).await?;
+        self.children.insert(service.to_owned(), child);
+        Ok(())
+    }
+
+    /// One of its processes: a service, `redis`, `signalwire` or `groq`.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn child(&mut self, name: &str) -> &mut Child {
+        self.children.get_mut(name).unwrap_or_else(|| panic!("no {name} in the mesh"))
+    }
+
+    /// Address of a service.
+    pub fn address(&self, service: &str) -> String {
+        format!("http://127.0.0.1:{}", self.ports[service])
+    }
+
+    /// The variables that the services were started with.
+    pub fn env(&self, name: &str) -> String {
+        self.env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    /// A client of the relay.
+    ///
+    /// # Errors
+    /// When it is away.
+    pub async fn relay(&self) -> anyhow::Result<RelayServiceClient<Channel>> {
+        Ok(RelayServiceClient::connect(self.address("relay")).await?)
+    }
+
+    /// A client of the worker.
+    ///
+    /// # Errors
+    /// When it is away.
+    pub async fn worker(&self) -> anyhow::Result<WorkerServiceClient<Channel>> {
+        Ok(WorkerServiceClient::connect(self.address("worker")).await?)
+    }
+
+    /// A client of tts.
+    ///
+    /// # Errors
+    /// When it is away.
+    pub async fn tts(&self) -> anyhow::Result<TtsServiceClient<Channel>> {
+        Ok(TtsServiceClient::connect(self.address("tts")).await?)
+    }
+
+    /// The newest call of the relay, once there is one that is not over.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn newest_call(&self) -> anyhow::Result<String> {
+        let mut relay = self.relay().await?;
+        let states = [CallState::Ringing, CallState::Active].map(i32::from).to_vec();
+        eventually(Duration::from_secs(10), "a call at the relay", async || {
+            let request = ListCallsRequest { states: states.clone(), ..ListCallsRequest::default() };
+            let calls = relay.list_calls(request).await.ok()?.into_inner().calls;
+            calls.first().map(|call| call.call_id.clone())
+        })
+        .await
+    }
+
+    /// Follows a call.
+    ///
+    /// # Errors
+    /// When the relay does not know it.
+    pub async fn watch(&self, call_id: &str) -> anyhow::Result<Watch> {
+        let request = WatchCallRequest { call_id: call_id.to_owned(), after_sequence: 0 };
+        let stream = self.relay().await?.watch_call(request).await?.into_inner();
+        Ok(Watch { stream, seen: Vec::new() })
+    }
+
+    async fn wait_until_connected(&self) -> anyhow::Result<()> {
+        let phone = &self.phone;
+        eventually(Duration::from_secs(15), "the relay's connection to the platform", async || {
+            let stats = phone.stats().await.ok()?;
+            (stats["open_sockets"].as_u64()? > 0).then_some(())
+        })
+        .await
+    }
+}
+
+/// A call being followed; every event is kept.
+#[derive(Debug)]
+pub struct Watch {
+    stream: tonic::Streaming<voice_proto::relay::v1::WatchCallResponse>,
+    /// Everything so far.
+    pub seen: Vec<CallEvent>,
+}
+
+impl Watch {
+    /// The next event; `None` once the call is over.
+    ///
+    /// # Errors
+    /// When the stream breaks, or an event is missing.
+    pub async fn next(&mut self) -> anyhow::Result<Option<CallEvent>> {
+        let Some(response) = self.stream.message().await? else { return Ok(None) };
+        let event = response.event.context("a response without an event")?;
+        ensure!(
+            event.sequence == self.seen.len() as i64 + 1,
+            "event {} after {}",
+            event.sequence,
+            self.seen.len()
+        );
+        self.seen.push(event.clone());
+        Ok(Some(event))
+    }
+
+    /// Waits for an event that `wanted` gives something for.
+    ///
+    /// # Errors
+    /// When the call is over or the time is up before.
+    pub async fn until<T>(
+        &mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(&Event) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let search = async {
+            while let Some(event) = self.next().await? {
+                if let Some(found) = event.event.as_ref().and_then(&mut wanted) {
+                    return Ok(found);
+                }
+            }
+            anyhow::bail!("the call is over")
+        };
+        let found = tokio::time::timeout(limit, search).await;
+        match found {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => Err(error.context(format!("events so far: {:#?}", self.last()))),
+            Err(_) => anyhow::bail!("it did not happen within {limit:?}; events so far: {:#?}", self.last()),
+        }
+    }
+
+    fn last(&self) -> Vec<&Event> {
+        self.seen.iter().rev().take(12).filter_map(|event| event.event.as_ref()).collect()
+    }
+
+    /// Waits until the call is over.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub async fn to_end(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let end = async {
+            while self.next().await?.is_some() {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(limit, end)
+            .await
+            .with_context(|| format!("the call was not over within {limit:?}"))?
+    }
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Errors
+/// When there is none in time.
+pub async fn eventually<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> anyhow::Result<T> {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(limit, asking).await.with_context(|| format!("{what}: not within {limit:?}"))
+}
+
+/// A binary of this workspace.
+pub fn binary(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().expect("a process knows its own binary");
+    let profile = exe.ancestors().find(|folder| folder.join(name).is_file());
+    profile.map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+}
+
+async fn start(
+    folder: &Path,
+    name: &str,
+    program: &str,
+    args: &[String],
+    env: &[(String, String)],
+) -> anyhow::Result<Child> {
+    Child::start(Spec { name, program: &binary(program), args, env, folder, announces: true }).await
+}
+
+/// A Redis of our own: valkey or redis, whichever is installed.
+async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
+    let [port] = free_ports::<1>()?;
+    let program = ["redis-server", "valkey-server"]
+        .into_iter()
+        .find_map(installed)
+        .context("neither redis-server nor valkey-server is installed: run `make setup`, or set REDIS_URL")?;
+    let args =
+        ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"];
+    let mut args: Vec<String> = args.map(str::to_owned).to_vec();
+    args.push(folder.display().to_string());
+    let child = Child::start(Spec {
+        name: "redis",
+        program: &program,
+        args: &args,
+        env: &[],
+        folder,
+        announces: false,
+    })
+    .await?;
+    eventually(Duration::from_secs(10), "redis", async || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    })
+    .await?;
+    Ok((child, format!("redis://127.0.0.1:{port}/0")))
+}
+
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+}
+
+fn environment(
+    folder: &Path,
+    ports: &BTreeMap<&'static str, u16>,
+    redis_url: &str,
+    signalwire: &Child,
+    groq: &Child,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let local = |service: &str| format!("http://127.0.0.1:{}", ports[service]);
+    let groq_url = groq.said("base_url")?;
+    let mut env: Vec<(String, String)> = [
+        ("REDIS_URL", redis_url.to_owned()),
+        ("GROQ_BASE_URL", groq_url),
+        ("GROQ_API_KEY", "gsk_test".to_owned()),
+        ("SIGNALWIRE_RELAY_URL", signalwire.said("relay_url")?),
+        ("SIGNALWIRE_PROJECT_ID", "sim-project".to_owned()),
+        ("SIGNALWIRE_TOKEN", "sim-token".to_owned()),
+        ("SIGNALWIRE_CONTEXTS", CONTEXT.to_owned()),
+        ("RECORDING_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
+        ("RECORDING_ALLOW_PRIVATE", "true".to_owned()),
+        ("PUBLIC_BASE_URL", local("gateway")),
+        ("VOICE_SECRET_KEY", "only-for-this-one-mesh".to_owned()),
+        ("CLIP_STORE_URL", folder.join("clips").display().to_string()),
+        ("RELAY_ADDRS", local("relay")),
+        ("WORKER_ADDRS", local("worker")),
+        ("TTS_ADDRS", local("tts")),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+    for (service, port) in ports {
+        env.push((format!("{}_LISTEN_ADDR", service.to_uppercase()), format!("127.0.0.1:{port}")));
+    }
+    Ok(env)
+}
+
+/// Ports that are free now. All are held until the last is found, so that they differ.
+fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let held: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let ports: Vec<u16> =
+        held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<anyhow::Result<_>>()?;
+    ports.try_into().map_err(|_| anyhow::anyhow!("as many ports as were asked for"))
+}

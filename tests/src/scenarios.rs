@@ -1,0 +1,3 @@
+//! Calls that go well, and calls that do not.
+
+mod conversation;
