@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn what_is_not_audio_is_a_typed_error() {
-        for junk in [&b""[..], b"{\"error\":\"nope\"}", b"ID3\x04\0\0\0\0\0\0", b"OggS\0\0", b"fLaC\0\0\0\x22"] {
+        for junk in
+            [&b""[..], b"{\"error\":\"nope\"}", b"ID3\x04\0\0\0\0\0\0", b"OggS\0\0", b"fLaC\0\0\0\x22"]
+        {
             assert!(decode(junk, LIMIT).is_err());
         }
     }

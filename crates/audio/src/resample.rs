@@ -4,8 +4,8 @@
 
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
-    Async, Fft, FixedAsync, FixedSync, Indexing, Resampler as _, SincInterpolationParameters, SincInterpolationType,
-    WindowFunction,
+    Async, Fft, FixedAsync, FixedSync, Indexing, Resampler as _, SincInterpolationParameters,
+    SincInterpolationType, WindowFunction,
 };
 
 /// Resamples a whole clip.
@@ -48,7 +48,10 @@ pub struct StreamResampler {
 
 impl std::fmt::Debug for StreamResampler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamResampler").field("ratio", &self.ratio).field("given", &self.given).finish_non_exhaustive()
+        f.debug_struct("StreamResampler")
+            .field("ratio", &self.ratio)
+            .field("given", &self.given)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +64,8 @@ impl StreamResampler {
         let ratio = f64::from(to_hertz) / f64::from(from_hertz);
         let inner = (from_hertz != to_hertz).then(|| {
             let parameters = SincInterpolationParameters {
-                sinc_len: 256,
+                // As long in time at every rate, so that the band's edge is as steep: 256 samples at 24 kHz.
+                sinc_len: (256 * from_hertz as usize).div_ceil(24_000).max(256),
                 f_cutoff: None,
                 oversampling_factor: 128,
                 interpolation: SincInterpolationType::Cubic,
@@ -109,8 +113,10 @@ impl StreamResampler {
                 break;
             }
             let room = self.output.len();
-            let input = InterleavedSlice::new(&self.pending[at..at + need], 1, need).expect("one channel of known length");
-            let mut output = InterleavedSlice::new_mut(&mut self.output, 1, room).expect("one channel of known length");
+            let input = InterleavedSlice::new(&self.pending[at..at + need], 1, need)
+                .expect("one channel of known length");
+            let mut output =
+                InterleavedSlice::new_mut(&mut self.output, 1, room).expect("one channel of known length");
             let (_, made) = resampler
                 .process_into_buffer(&input, &mut output, None::<&Indexing>)
                 .expect("buffers are sized by rubato");
@@ -130,7 +136,9 @@ mod tests {
 
     fn tone(hertz: f32, rate: u32, seconds: f32) -> Vec<f32> {
         (0..(rate as f32 * seconds) as usize)
-            .map(|n| 0.5 * (std::f32::consts::TAU * hertz * n as f32 / rate as f32).sin())
+            .map(|n| {
+                0.5 * (std::f64::consts::TAU * f64::from(hertz) * n as f64 / f64::from(rate)).sin() as f32
+            })
             .collect()
     }
 
@@ -154,7 +162,10 @@ mod tests {
     fn what_lies_above_the_band_is_gone_and_the_band_is_flat_on_both_paths() {
         for rate in [24_000, 22_050, 16_000, 48_000] {
             for (name, convert) in [
-                ("clip", Box::new(move |s: &[f32]| resample(s, rate, 8_000)) as Box<dyn Fn(&[f32]) -> Vec<f32>>),
+                (
+                    "clip",
+                    Box::new(move |s: &[f32]| resample(s, rate, 8_000)) as Box<dyn Fn(&[f32]) -> Vec<f32>>,
+                ),
                 ("stream", Box::new(move |s: &[f32]| by_stream(s, rate, 431))),
             ] {
                 let alias = level_db(&convert(&tone(5_000.0, rate, 1.0)));

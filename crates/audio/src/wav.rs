@@ -106,7 +106,8 @@ impl Header {
 /// # Errors
 /// When it is not WAV, its header is broken, or it holds no samples.
 pub fn read(bytes: &[u8]) -> Result<Audio, AudioError> {
-    let header = Header::parse(bytes)?.ok_or_else(|| AudioError::BrokenHeader("cut off in the header".into()))?;
+    let header =
+        Header::parse(bytes)?.ok_or_else(|| AudioError::BrokenHeader("cut off in the header".into()))?;
     let data = &bytes[header.data_offset.min(bytes.len())..];
     let data = &data[..header.data_len.unwrap_or(data.len()).min(data.len())];
     let samples = header.decode(data);
@@ -182,10 +183,8 @@ fn parse_format(fmt: &[u8]) -> Result<Header, AudioError> {
         data_offset: 0,
         data_len: None,
     };
-    let known = matches!(
-        (header.format_tag, header.bits),
-        (PCM, 8 | 16 | 24 | 32) | (FLOAT, 32) | (ALAW | MULAW, 8)
-    );
+    let known =
+        matches!((header.format_tag, header.bits), (PCM, 8 | 16 | 24 | 32) | (FLOAT, 32) | (ALAW | MULAW, 8));
     if !known {
         return Err(AudioError::UnknownFormat(format!("WAV tag {format_tag} with {} bits", header.bits)));
     }

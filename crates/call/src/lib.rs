@@ -1,1 +1,34 @@
-//! voice-call
+//! The life of one call, sans I/O: events in, commands out, time as an argument.
+//!
+//! [`Call`] decides what happens next: when to listen, when a turn begins, what is said and when it must stop, what
+//! the caller has heard, when he has been kept waiting too long. It opens no socket and reads no clock, and it knows
+//! nothing of how audio reaches us. The shell that drives it is the relay's session.
+//!
+//! ```text
+//!            Answered            caller speaks            utterance ended
+//!  Ringing ───────────▶ Active: Listening ─────▶ (speaking) ─────▶ Thinking ──▶ Speaking ──▶ Listening …
+//!     │                    ▲        │ silence: asked twice, then goodbye             │ speech: playback stops
+//!     └── HungUp ──▶ Ended │        └──────────────▶ Ending ──▶ Ended                ▼
+//!                          └──────────────────────────────────────────────── barge-in
+//! ```
+
+mod call;
+mod config;
+mod event;
+mod history;
+mod ids;
+pub mod invariants;
+mod mouth;
+mod pace;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+pub use call::{Activity, Call, State};
+pub use config::{Config, Phrases};
+pub use event::{
+    CancelReason, Command, EndReason, Event, Item, Notice, PlaybackKind, Progress, TimedPart, TurnRequest,
+};
+pub use history::{Message, Role};
+pub use ids::{ClipId, PlaybackId, TurnId, UtteranceId};

@@ -1,1 +1,14 @@
-//! voice-server
+//! What every server process of the mesh needs around its domain: configuration, telemetry, health, reflection,
+//! authentication, deadlines, error details and draining. A service states only what is its own.
+
+pub mod auth;
+pub mod client;
+pub mod config;
+mod layers;
+mod server;
+pub mod shutdown;
+pub mod status;
+pub mod telemetry;
+pub mod trace;
+
+pub use server::{Health, Server, ServerConfig, announce};

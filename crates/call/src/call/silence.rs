@@ -1,0 +1,146 @@
+//! Everything that happens because nothing happens.
+
+use std::time::{Duration, Instant};
+
+use super::talk::{Caller, Cx, Step, Talk};
+use crate::{Command, Config, EndReason, PlaybackKind, TurnId, pace::WORTH_WAITING};
+
+/// A reply that breaks off and does not go on within this is given up.
+const STALL: Duration = Duration::from_millis(3_500);
+
+/// A filler needs about this long.
+const LAST_FILLER: Duration = Duration::from_millis(900);
+
+impl Talk {
+    pub(super) fn next_deadline(&self, config: &Config) -> Option<Instant> {
+        let caller = match &self.caller {
+            Caller::Quiet => self.no_input_deadline(config),
+            Caller::Speaking { deadline } | Caller::Closing { deadline, .. } => Some(*deadline),
+        };
+        let limit = self.closing.is_none().then_some(self.limit);
+        [caller, limit, self.mouth.next_deadline(), self.filler_deadline(config), self.turn_deadline(config)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Acts on whatever is overdue.
+    pub(super) fn expire(&mut self, cx: &mut Cx<'_>) -> Step {
+        let now = cx.now;
+        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if is_due(self.mouth.next_deadline())
+            && let Some(playing) = self.mouth.expire(now)
+        {
+            self.was_heard(cx, &playing);
+        }
+        match self.caller {
+            Caller::Speaking { deadline } if deadline <= now => self.utterance_too_long(cx),
+            Caller::Closing { deadline, .. } if deadline <= now => self.speech_abandoned(cx),
+            Caller::Quiet | Caller::Speaking { .. } | Caller::Closing { .. } => {}
+        }
+        if self.closing.is_none() && self.limit <= now {
+            let cut = self.mouth.cut(now);
+            self.close(cx, EndReason::CallLimit);
+            if let Some(cut) = cut {
+                cx.out.push(Command::StopPlayback { playback: cut.playing.playback });
+            }
+        }
+        if is_due(self.turn_deadline(cx.config)) {
+            self.give_up_turn(cx);
+        }
+        if is_due(self.filler_deadline(cx.config)) {
+            self.bridge(cx);
+        }
+        if is_due(self.no_input_deadline(cx.config)) {
+            self.ask_whether_there(cx);
+        }
+        self.go_on(cx)
+    }
+
+    fn no_input_deadline(&self, config: &Config) -> Option<Instant> {
+        (self.is_at_rest() && self.closing.is_none()).then(|| self.quiet_since + config.no_input_after)
+    }
+
+    fn ask_whether_there(&mut self, cx: &mut Cx<'_>) {
+        self.quiet_since = cx.now;
+        if self.prompts >= cx.config.no_input_prompts {
+            self.close(cx, EndReason::NoInput);
+            return;
+        }
+        self.prompts += 1;
+        let question = cx.config.phrases.no_input.clone();
+        self.say(cx, PlaybackKind::NoInput, None, question);
+    }
+
+    /// When silence within a turn is to be bridged.
+    fn filler_deadline(&self, config: &Config) -> Option<Instant> {
+        let turn = self.turn.as_ref()?;
+        let idle_since = self.mouth.idle_since()?;
+        let is_waiting = self.mouth.queue.iter().all(|speech| speech.kind == PlaybackKind::Reply);
+        if !is_waiting || self.mouth.has_sound_ahead() {
+            return None;
+        }
+        let due = if turn.fillers == 0 && !turn.has_sounded {
+            turn.ended_at.max(idle_since) + turn.filler_after
+        } else {
+            // Inside a reply, and after a filler that did not bridge, silence is noticed sooner.
+            idle_since + turn.filler_after.mul_f32(0.9)
+        };
+        // The apology follows at once; it needs no filler before it.
+        let is_too_late = !turn.has_sounded && due + LAST_FILLER > turn.ended_at + config.turn_budget;
+        (!is_too_late).then_some(due)
+    }
+
+    fn bridge(&mut self, cx: &mut Cx<'_>) {
+        let Some(turn) = &mut self.turn else { return };
+        if turn.fillers == 0
+            && let Some(sound) = self.pace.predict(turn)
+        {
+            let wait = sound.saturating_duration_since(cx.now);
+            if sound > cx.now && wait <= WORTH_WAITING {
+                turn.filler_after += WORTH_WAITING;
+                return;
+            }
+        }
+        turn.fillers += 1;
+        let id = turn.id;
+        let fillers = &cx.config.phrases.fillers;
+        if fillers.is_empty() {
+            turn.filler_after = cx.config.turn_budget;
+            return;
+        }
+        let text = fillers[self.fillers % fillers.len()].clone();
+        self.fillers += 1;
+        self.say(cx, PlaybackKind::Filler, Some(id), text);
+    }
+
+    /// When a turn is given up.
+    fn turn_deadline(&self, config: &Config) -> Option<Instant> {
+        let turn = self.turn.as_ref()?;
+        if !turn.has_sounded {
+            let is_about_to_sound = self
+                .mouth
+                .playing()
+                .is_some_and(|playing| playing.turn == Some(turn.id) && playing.kind == PlaybackKind::Reply);
+            return (!is_about_to_sound).then(|| turn.ended_at + config.turn_budget);
+        }
+        (self.mouth.idle_since().is_some() && !self.mouth.has_sound_ahead())
+            .then(|| turn.last_progress + STALL)
+    }
+
+    fn give_up_turn(&mut self, cx: &mut Cx<'_>) {
+        let Some(turn) = &self.turn else { return };
+        let (id, is_in_work) = (turn.id, turn.is_in_work);
+        let reason = if turn.has_sounded { "REPLY_STALLED" } else { "TURN_DEADLINE" };
+        if is_in_work {
+            cx.out.push(Command::CancelTurn { turn: id });
+        }
+        self.drop_pending(id);
+        self.turn_failed(cx, id, reason.to_owned());
+    }
+
+    /// What is still being made of a turn that is given up would only lengthen the wait.
+    fn drop_pending(&mut self, id: TurnId) {
+        self.mouth.queue.retain(|speech| speech.turn != Some(id));
+    }
+}

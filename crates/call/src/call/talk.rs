@@ -1,0 +1,207 @@
+//! An active conversation: what it holds, and which event goes where.
+
+use std::time::Instant;
+
+use super::Outbox;
+use crate::{
+    Activity, Command, Config, EndReason, Event, Notice, PlaybackKind, TurnId, UtteranceId,
+    event::CancelReason,
+    history::History,
+    mouth::{Mouth, Piece},
+    pace::Pace,
+    turn::Turn,
+};
+
+/// What a decision may use: the time, the configuration, and a place for commands.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) config: &'a Config,
+    pub(crate) out: &'a mut Outbox,
+}
+
+/// What becomes of the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Stay,
+    HangUp(EndReason),
+    Transfer,
+}
+
+/// What the caller is doing.
+#[derive(Debug)]
+pub(crate) enum Caller {
+    Quiet,
+    Speaking {
+        deadline: Instant,
+    },
+    /// He has finished; the audio is being closed.
+    Closing {
+        ended_at: Instant,
+        deadline: Instant,
+    },
+}
+
+/// Parts of the next user message that were said before their turn was given up.
+#[derive(Debug, Default)]
+pub(crate) struct Carry {
+    pub(crate) utterances: Vec<UtteranceId>,
+    pub(crate) text: String,
+}
+
+/// A reply that the caller spoke over, kept until it is known whether he said anything.
+#[derive(Debug)]
+pub(crate) struct Interrupted {
+    pub(crate) turn: TurnId,
+    pub(crate) user: String,
+    pub(crate) said: String,
+    pub(crate) heard: String,
+    pub(crate) rest: std::collections::VecDeque<Piece>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(super) caller: Caller,
+    pub(super) turn: Option<Turn>,
+    pub(super) mouth: Mouth,
+    pub(super) history: History,
+    pub(super) carry: Carry,
+    pub(super) interrupted: Option<Interrupted>,
+    /// Since when nobody has said anything and nothing is in the works.
+    pub(super) quiet_since: Instant,
+    pub(super) prompts: u32,
+    pub(super) turns: u32,
+    pub(super) failures: u32,
+    pub(super) pace: Pace,
+    pub(super) fillers: usize,
+    pub(super) last_turn_had_filler: bool,
+    pub(super) closing: Option<EndReason>,
+    pub(super) is_draining: bool,
+    pub(super) limit: Instant,
+}
+
+impl Talk {
+    pub(super) fn begin(cx: &mut Cx<'_>) -> Self {
+        let mut talk = Self::new(cx);
+        // Before the first word of ours: the caller may speak over the greeting.
+        cx.out.push(Command::Listen);
+        let greeting = cx.config.phrases.greeting.clone();
+        talk.say(cx, PlaybackKind::Greeting, None, greeting);
+        talk
+    }
+
+    pub(super) fn turn_away(cx: &mut Cx<'_>) -> Self {
+        let mut talk = Self::new(cx);
+        talk.closing = Some(EndReason::Busy);
+        let busy = cx.config.phrases.busy.clone();
+        talk.say(cx, PlaybackKind::Busy, None, busy);
+        talk
+    }
+
+    fn new(cx: &mut Cx<'_>) -> Self {
+        Self {
+            caller: Caller::Quiet,
+            turn: None,
+            mouth: Mouth::new(cx.now),
+            history: History::default(),
+            carry: Carry::default(),
+            interrupted: None,
+            quiet_since: cx.now,
+            prompts: 0,
+            turns: 0,
+            failures: 0,
+            pace: Pace::default(),
+            fillers: 0,
+            last_turn_had_filler: false,
+            closing: None,
+            is_draining: false,
+            limit: cx.now + cx.config.max_call,
+        }
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        if self.mouth.playing().is_some() {
+            Activity::Speaking
+        } else if self.turn.is_some() {
+            Activity::Thinking
+        } else {
+            Activity::Listening
+        }
+    }
+
+    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) -> Step {
+        match event {
+            Event::SpeechStarted => self.speech_started(cx),
+            Event::SpeechAbandoned => self.speech_abandoned(cx),
+            Event::SpeechEnded => self.speech_ended(cx),
+            Event::UtteranceEnded { utterance } => self.utterance_ended(cx, utterance),
+            Event::PartialHeard { text } => cx.out.report(Notice::PartialTranscript { text }),
+            Event::DigitPressed { digit } => {
+                self.quiet_since = cx.now;
+                cx.out.report(Notice::DigitPressed { digit });
+            }
+            Event::TurnProgressed { turn, progress } => self.turn_progressed(cx, turn, progress),
+            Event::TurnFailed { turn, reason } => self.turn_failed(cx, turn, reason),
+            Event::ClipReady { clip, duration } => {
+                let kind = self.mouth.resolve(clip, Some(duration));
+                if let (Some(PlaybackKind::Reply), Some(turn)) = (kind, &mut self.turn) {
+                    turn.mark("tts", cx.now);
+                }
+            }
+            Event::ClipFailed { clip } => {
+                if self.mouth.resolve(clip, None).is_some() {
+                    cx.out.report(Notice::Degraded { reason: "PLATFORM_VOICE" });
+                }
+            }
+            Event::PlaybackStarted { playback } => self.playback_started(cx, playback),
+            Event::PlaybackFinished { playback } => self.playback_finished(cx, playback),
+            Event::PlaybackFailed { playback } => {
+                cx.out.report(Notice::Degraded { reason: "PLAYBACK_FAILED" });
+                self.mouth.failed(cx.now, playback);
+            }
+            Event::DrainStarted => self.is_draining = true,
+            // Nothing to hand over, answered already, or handled by the call itself.
+            Event::TransferFailed
+            | Event::Answered
+            | Event::EndRequested
+            | Event::HungUp
+            | Event::LineFailed => {}
+        }
+        self.go_on(cx)
+    }
+
+    /// Says what can be said, and decides whether the conversation is over.
+    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>) -> Step {
+        self.pump(cx);
+        if self.is_draining && self.is_at_rest() && self.closing.is_none() {
+            self.close(cx, EndReason::Drain);
+            self.pump(cx);
+        }
+        match self.closing {
+            Some(EndReason::Failures) if self.mouth.is_silent() && cx.config.can_transfer => Step::Transfer,
+            Some(reason) if self.mouth.is_silent() => Step::HangUp(reason),
+            Some(_) | None => Step::Stay,
+        }
+    }
+
+    /// Whether nobody speaks and nothing is in the works.
+    pub(super) fn is_at_rest(&self) -> bool {
+        matches!(self.caller, Caller::Quiet) && self.turn.is_none() && self.mouth.is_silent()
+    }
+
+    /// Says the last words; the call ends when they have been heard.
+    pub(super) fn close(&mut self, cx: &mut Cx<'_>, reason: EndReason) {
+        self.closing = Some(reason);
+        self.cancel_turn(cx.out, CancelReason::CallEnded);
+        self.mouth.queue.retain(|speech| speech.kind == PlaybackKind::Apology);
+        if !(reason == EndReason::Failures && cx.config.can_transfer) {
+            let goodbye = cx.config.phrases.goodbye.clone();
+            self.say(cx, PlaybackKind::Goodbye, None, goodbye);
+        }
+    }
+
+    /// The call is over: stops what is in the works.
+    pub(super) fn abandon(&mut self, out: &mut Outbox, reason: CancelReason) {
+        self.cancel_turn(out, reason);
+        self.mouth.queue.clear();
+    }
+}

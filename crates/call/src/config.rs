@@ -1,0 +1,72 @@
+//! What differs from assistant to assistant.
+
+use std::time::Duration;
+
+/// Limits and phrases of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What the assistant says of its own accord.
+    pub phrases: Phrases,
+    /// From the end of an utterance to the first filler.
+    pub filler_after: Duration,
+    /// From the end of an utterance to giving the turn up with an apology.
+    pub turn_budget: Duration,
+    /// How long the caller may be silent before he is asked whether he is there.
+    pub no_input_after: Duration,
+    /// How often he is asked before the call is ended.
+    pub no_input_prompts: u32,
+    /// The longest utterance; it is ended here, not by the provider.
+    pub max_utterance: Duration,
+    /// The longest call.
+    pub max_call: Duration,
+    /// The most turns in a call.
+    pub max_turns: u32,
+    /// Whether there is somebody to transfer to when turn after turn fails.
+    pub can_transfer: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            phrases: Phrases::default(),
+            filler_after: Duration::from_secs(2),
+            turn_budget: Duration::from_secs(8),
+            no_input_after: Duration::from_secs(8),
+            no_input_prompts: 2,
+            max_utterance: Duration::from_secs(60),
+            max_call: Duration::from_secs(30 * 60),
+            max_turns: 200,
+            can_transfer: false,
+        }
+    }
+}
+
+/// What the assistant says of its own accord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phrases {
+    /// The first words. Empty when the operator's own recording is played instead.
+    pub greeting: String,
+    /// Bridges a wait; short, used in turn.
+    pub fillers: Vec<String>,
+    /// Says that a turn failed and invites to try again.
+    pub apology: String,
+    /// Asks a silent caller whether he is there.
+    pub no_input: String,
+    /// The last words.
+    pub goodbye: String,
+    /// Says that there is no room for the call.
+    pub busy: String,
+}
+
+impl Default for Phrases {
+    fn default() -> Self {
+        Self {
+            greeting: "Hello, thanks for calling. How can I help you?".into(),
+            fillers: vec!["One moment.".into(), "Still with you.".into(), "Just a second.".into()],
+            apology: "Sorry, something went wrong on my side. Could you say that again?".into(),
+            no_input: "Are you still there?".into(),
+            goodbye: "Thank you for calling. Goodbye.".into(),
+            busy: "All lines are busy right now. Please call again in a few minutes.".into(),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The conversation as the language model is told it: what was heard, not what was said.
+
+/// Who spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The caller.
+    User,
+    /// The assistant.
+    Assistant,
+}
+
+/// One message of the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who spoke.
+    pub role: Role,
+    /// The words; of the assistant only those that the caller heard.
+    pub content: String,
+}
+
+/// Messages in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct History(Vec<Message>);
+
+impl History {
+    pub(crate) fn push(&mut self, role: Role, content: &str) {
+        if !content.is_empty() {
+            self.0.push(Message { role, content: content.to_owned() });
+        }
+    }
+
+    pub(crate) fn push_exchange(&mut self, user: &str, heard: &str) {
+        self.push(Role::User, user);
+        self.push(Role::Assistant, heard);
+    }
+
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        self.0.clone()
+    }
+}

@@ -1,0 +1,96 @@
+//! One turn in the works, and where its time went.
+
+use std::time::Instant;
+
+use voice_speech::ClauseSplitter;
+
+use crate::{TimedPart, TurnId, UtteranceId};
+
+/// A reply is cut into clips of at most this many characters, the limit of the preferred engine.
+const CLAUSE_CHARS: usize = 200;
+
+/// A turn from the end of the utterance until its reply has been said.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) id: TurnId,
+    /// When the utterance was over.
+    pub(crate) ended_at: Instant,
+    /// Audio of the user message, as long as it is not transcribed.
+    pub(crate) utterances: Vec<UtteranceId>,
+    /// Words of the same message that came before.
+    pub(crate) earlier_text: String,
+    /// All that the caller said, once it is known.
+    pub(crate) transcript: Option<String>,
+    /// The reply as far as it is written.
+    pub(crate) said: String,
+    /// The words of the reply that were heard.
+    pub(crate) heard: String,
+    pub(crate) splitter: Option<ClauseSplitter>,
+    /// Whether any of the reply has reached the caller.
+    pub(crate) has_sounded: bool,
+    /// Whether the worker is still busy with it.
+    pub(crate) is_in_work: bool,
+    pub(crate) fillers: u32,
+    pub(crate) filler_after: std::time::Duration,
+    /// When the work last went on.
+    pub(crate) last_progress: Instant,
+    marks: Vec<(&'static str, Instant)>,
+    begun_at: Instant,
+}
+
+impl Turn {
+    pub(crate) fn new(
+        id: TurnId,
+        now: Instant,
+        speech_ended: Option<Instant>,
+        utterances: Vec<UtteranceId>,
+        earlier_text: String,
+    ) -> Self {
+        let begun_at = speech_ended.unwrap_or(now).min(now);
+        let mut turn = Self {
+            id,
+            ended_at: now,
+            utterances,
+            earlier_text,
+            transcript: None,
+            said: String::new(),
+            heard: String::new(),
+            splitter: Some(ClauseSplitter::new(CLAUSE_CHARS)),
+            has_sounded: false,
+            is_in_work: true,
+            fillers: 0,
+            filler_after: std::time::Duration::ZERO,
+            last_progress: now,
+            marks: Vec::new(),
+            begun_at,
+        };
+        if speech_ended.is_some() {
+            turn.mark("recording", now);
+        }
+        turn
+    }
+
+    /// Notes that the part `name` of the turn is over; only the first time counts.
+    pub(crate) fn mark(&mut self, name: &'static str, now: Instant) {
+        self.last_progress = self.last_progress.max(now);
+        if !self.marks.iter().any(|(marked, _)| *marked == name) {
+            self.marks.push((name, now));
+        }
+    }
+
+    /// When the part `name` was over.
+    pub(crate) fn marked(&self, name: &str) -> Option<Instant> {
+        self.marks.iter().find(|(marked, _)| *marked == name).map(|(_, at)| *at)
+    }
+
+    /// Contiguous parts from the end of speech to the last mark.
+    pub(crate) fn timed_parts(&self) -> Vec<TimedPart> {
+        let mut from = self.begun_at;
+        let mut parts = Vec::with_capacity(self.marks.len());
+        for (name, at) in &self.marks {
+            parts.push(TimedPart { name, duration: at.saturating_duration_since(from) });
+            from = *at;
+        }
+        parts
+    }
+}

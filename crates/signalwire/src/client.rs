@@ -1,0 +1,183 @@
+//! Commands on calls.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
+
+use crate::Error;
+
+/// A command without an answer for this long has failed.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Addresses one leg of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// The platform's node that has it.
+    pub node_id: String,
+    /// The platform's id of it.
+    pub call_id: String,
+}
+
+/// One thing to play.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// Audio that the platform fetches.
+    Audio {
+        /// Where from.
+        url: String,
+    },
+    /// Words in the platform's own voice.
+    Tts {
+        /// The words.
+        text: String,
+        /// BCP 47 tag.
+        language: String,
+    },
+}
+
+/// How to record what the caller says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record {
+    /// Seconds of silence that end it; zero for never.
+    pub end_silence_timeout: f64,
+}
+
+/// How to listen for speech and keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collect {
+    /// Silence after speech that ends it, in seconds.
+    pub end_silence_timeout: f64,
+    /// The longest speech, in seconds.
+    pub speech_timeout: f64,
+    /// BCP 47 tag.
+    pub language: String,
+}
+
+/// What a command comes to. The command is on its way already; dropping this only stops waiting.
+pub type Answer<T = ()> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) params: Value,
+    pub(crate) reply: oneshot::Sender<Result<Value, Error>>,
+}
+
+/// Sends commands. Cheap to clone; works as long as its connection is run.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) requests: mpsc::Sender<Request>,
+}
+
+impl Client {
+    /// Answers a call.
+    pub fn answer(&self, leg: &Leg) -> Answer {
+        done(self.on_leg("calling.answer", leg, json!({})))
+    }
+
+    /// Hangs up.
+    pub fn end(&self, leg: &Leg, reason: &str) -> Answer {
+        done(self.on_leg("calling.end", leg, json!({ "reason": reason })))
+    }
+
+    /// Offers the call to another consumer.
+    pub fn pass(&self, leg: &Leg) -> Answer {
+        done(self.on_leg("calling.pass", leg, json!({})))
+    }
+
+    /// Plays a list of media.
+    pub fn play(&self, leg: &Leg, control_id: &str, media: &[Media]) -> Answer {
+        let play: Vec<Value> = media.iter().map(Media::to_json).collect();
+        done(self.on_leg("calling.play", leg, json!({ "control_id": control_id, "play": play })))
+    }
+
+    /// Stops a playback.
+    pub fn stop_play(&self, leg: &Leg, control_id: &str) -> Answer {
+        done(self.on_leg("calling.play.stop", leg, json!({ "control_id": control_id })))
+    }
+
+    /// Records what the caller says. Gives the address where the audio will be once it is over.
+    pub fn record(&self, leg: &Leg, control_id: &str, record: Record) -> Answer<Option<String>> {
+        let audio = json!({
+            "beep": false, "format": "wav", "stereo": false, "direction": "speak", "initial_timeout": 0,
+            "end_silence_timeout": record.end_silence_timeout, "terminators": "", "input_sensitivity": 44,
+        });
+        let params = json!({ "control_id": control_id, "record": { "audio": audio } });
+        let answer = self.on_leg("calling.record", leg, params);
+        Box::pin(async move { Ok(answer.await?.get("url").and_then(Value::as_str).map(str::to_owned)) })
+    }
+
+    /// Stops a recording.
+    pub fn stop_record(&self, leg: &Leg, control_id: &str) -> Answer {
+        done(self.on_leg("calling.record.stop", leg, json!({ "control_id": control_id })))
+    }
+
+    /// Listens for speech and single keys, with partial results and the start of input.
+    pub fn collect(&self, leg: &Leg, control_id: &str, collect: &Collect) -> Answer {
+        let params = json!({
+            "control_id": control_id,
+            "speech": {
+                "end_silence_timeout": collect.end_silence_timeout,
+                "speech_timeout": collect.speech_timeout,
+                "language": collect.language,
+            },
+            "digits": { "max": 1 },
+            "partial_results": true, "continuous": false, "send_start_of_input": true, "start_input_timers": false,
+        });
+        done(self.on_leg("calling.collect", leg, params))
+    }
+
+    /// Stops listening.
+    pub fn stop_collect(&self, leg: &Leg, control_id: &str) -> Answer {
+        done(self.on_leg("calling.collect.stop", leg, json!({ "control_id": control_id })))
+    }
+
+    /// Connects the call to a telephone number, for up to `timeout` of ringing.
+    pub fn connect_phone(&self, leg: &Leg, from: &str, to: &str, timeout: Duration) -> Answer {
+        let device = json!({ "type": "phone", "params": { "from_number": from, "to_number": to, "timeout": timeout.as_secs() } });
+        done(self.on_leg("calling.connect", leg, json!({ "devices": [[device]] })))
+    }
+
+    /// Queues a command at once, so that commands go out in the order in which they are given; the future waits
+    /// for the answer.
+    fn on_leg(
+        &self,
+        method: &'static str,
+        leg: &Leg,
+        mut params: Value,
+    ) -> impl Future<Output = Result<Value, Error>> + Send + 'static + use<> {
+        let fields = params.as_object_mut().expect("params are written as objects above");
+        fields.insert("node_id".into(), leg.node_id.clone().into());
+        fields.insert("call_id".into(), leg.call_id.clone().into());
+        let (reply, answer) = oneshot::channel();
+        let queued = self.requests.try_send(Request { method, params, reply });
+        async move {
+            queued.map_err(|error| match error {
+                TrySendError::Full(_) => Error::Overloaded,
+                TrySendError::Closed(_) => Error::Stopped,
+            })?;
+            match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+                Ok(answer) => answer.map_err(|_| Error::Stopped)?,
+                Err(_) => Err(Error::Timeout(REQUEST_TIMEOUT)),
+            }
+        }
+    }
+}
+
+fn done(answer: impl Future<Output = Result<Value, Error>> + Send + 'static) -> Answer {
+    Box::pin(async move { answer.await.map(drop) })
+}
+
+impl Media {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Audio { url } => json!({ "type": "audio", "params": { "url": url } }),
+            Self::Tts { text, language } => {
+                json!({ "type": "tts", "params": { "text": text, "language": language } })
+            }
+        }
+    }
+}
