@@ -239,7 +239,7 @@ impl Call {
             self.event("calling.call.collect", name, params);
             self.note("collected", fields);
             let is_prompt = self.playback.as_ref().is_some_and(|playback| playback.control_id == control_id);
-            if is_prompt && kind == Kind::StartOfInput {
+            if is_prompt && kind != Kind::Partial {
                 self.end_playback("input", "finished");
             }
         }
