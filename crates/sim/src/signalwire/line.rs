@@ -1,0 +1,121 @@
+//! The shell around a call: its 20 ms clock, and the carrying out of what it wants done.
+//!
+//! Locks are taken in one order: call, then hub, then journal.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    call::{Call, Output, Passed, Ring},
+    media,
+    params::{ControlId, Media},
+    platform::Platform,
+};
+
+/// One frame on the line.
+const FRAME: Duration = Duration::from_millis(20);
+
+/// A call that tasks share.
+#[derive(Debug)]
+pub(crate) struct Line {
+    call: Mutex<Call>,
+    context: String,
+}
+
+impl Line {
+    /// The call, for a moment; whoever changes it calls [`settle`] before letting go.
+    pub(crate) fn call(&self) -> MutexGuard<'_, Call> {
+        self.call.lock().expect("no holder of a call panics")
+    }
+}
+
+/// A caller dials the number; gives the call's id.
+pub(crate) fn ring(platform: &Arc<Platform>, ring: Ring) -> String {
+    let id = uuid::Uuid::new_v4().to_string();
+    let context = ring.context.clone();
+    let url = Arc::clone(&platform.recordings_url);
+    let call = Call::new(id.clone(), ring, url, platform.speed, platform.clock.now());
+    let line = Arc::new(Line { call: Mutex::new(call), context });
+    platform.add_line(id.clone(), Arc::clone(&line));
+    settle(platform, &line, &mut line.call());
+    platform.tasks.spawn(keep_time(Arc::clone(platform), line));
+    id
+}
+
+/// Offers waiting calls of these contexts to whoever has just subscribed.
+pub(crate) fn offer_waiting(platform: &Arc<Platform>, contexts: &[String]) {
+    for line in platform.lines() {
+        let mut call = line.call();
+        if contexts.iter().any(|context| call.waits_for_consumer(context)) {
+            offer(platform, &line, &mut call, None);
+            settle(platform, &line, &mut call);
+        }
+    }
+}
+
+/// Carries out everything that a call wants done.
+pub(crate) fn settle(platform: &Arc<Platform>, line: &Arc<Line>, call: &mut Call) {
+    while let Some(output) = call.poll_output() {
+        match output {
+            Output::Event { event_type, state, params } => {
+                platform.send_event(call.owner(), event_type, &state, &params);
+            }
+            Output::Note { event, at_ms, fields } => platform.journal.record(at_ms, event, fields),
+            Output::Load { control_id, media } => {
+                platform.tasks.spawn(load(Arc::clone(platform), Arc::clone(line), control_id, media));
+            }
+            Output::Publish { recording_id, samples } => {
+                let delay = Duration::from_millis(platform.switches().recording_delay_ms);
+                platform.recordings.publish(recording_id, &samples, delay);
+            }
+            Output::Offer { passed_by } => offer(platform, line, call, passed_by.as_ref()),
+        }
+    }
+}
+
+fn offer(platform: &Arc<Platform>, line: &Line, call: &mut Call, passed_by: Option<&Passed>) {
+    let hub = &platform.hub;
+    let other = hub.consumer(&line.context, passed_by.map(|passed| passed.session.as_str()));
+    let again =
+        || passed_by.filter(|passed| passed.may_come_back).and_then(|_| hub.consumer(&line.context, None));
+    if let Some(session) = other.or_else(again) {
+        call.offer_to(session, &platform.project, platform.clock.now());
+    }
+}
+
+/// The deadline clock: a late tick is made up for, so that sound keeps its length.
+async fn keep_time(platform: Arc<Platform>, line: Arc<Line>) {
+    let mut ticks = interval(FRAME);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    loop {
+        tokio::select! {
+            () = platform.stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let mut call = line.call();
+        call.tick(&platform.world());
+        settle(&platform, &line, &mut call);
+        if call.is_ended() {
+            platform.retire_line(call.id.clone());
+            return;
+        }
+    }
+}
+
+/// Fetches the items of a play, in order.
+async fn load(platform: Arc<Platform>, line: Arc<Line>, control_id: ControlId, media: Vec<Media>) {
+    for (item, media) in media.iter().enumerate() {
+        let sound = media::load(&platform.fetcher, media).await;
+        let is_over = sound.is_err();
+        let mut call = line.call();
+        call.loaded(&control_id, item, sound, platform.clock.now());
+        settle(&platform, &line, &mut call);
+        if is_over || call.is_ended() {
+            return;
+        }
+    }
+}

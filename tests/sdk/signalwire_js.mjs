@@ -1,0 +1,168 @@
+// Drives the SignalWire simulator with the vendor's JavaScript SDK, over a plain WebSocket.
+//
+// Usage: node signalwire_js.mjs RELAY_URL HTTP_URL CALLER_WAV CALLER_TEXT
+// Exit code 0 if every value is as expected.
+
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+
+import { SignalWire } from '@signalwire/realtime-api'
+
+const [relayUrl, httpUrl, callerWav, callerText] = process.argv.slice(2)
+const CLIP_MS = 1000
+
+async function control(method, path, body, contentType = 'application/json') {
+  const payload = body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body)
+  const response = await fetch(httpUrl + path, { method, body: payload, headers: { 'content-type': contentType } })
+  const text = await response.text()
+  assert.equal(response.status, 200, text)
+  return JSON.parse(text)
+}
+
+async function say(callId) {
+  const path = `/sim/calls/${callId}/say?text=${encodeURIComponent(callerText)}`
+  return (await control('POST', path, await readFile(callerWav), 'audio/wav')).duration_ms
+}
+
+function tone() {
+  const samples = 8 * CLIP_MS
+  const file = Buffer.alloc(44 + 2 * samples)
+  file.write('RIFF', 0)
+  file.writeUInt32LE(36 + 2 * samples, 4)
+  file.write('WAVEfmt ', 8)
+  file.writeUInt32LE(16, 16)
+  file.writeUInt16LE(1, 20)
+  file.writeUInt16LE(1, 22)
+  file.writeUInt32LE(8000, 24)
+  file.writeUInt32LE(16000, 28)
+  file.writeUInt16LE(2, 32)
+  file.writeUInt16LE(16, 34)
+  file.write('data', 36)
+  file.writeUInt32LE(2 * samples, 40)
+  for (let n = 0; n < samples; n += 1) {
+    file.writeInt16LE(Math.round(8000 * Math.sin((n * 440 * 2 * Math.PI) / 8000)), 44 + 2 * n)
+  }
+  return file
+}
+
+async function fetchWhenThere(url) {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const response = await fetch(url)
+    if (response.status === 200) {
+      assert.equal(response.headers.get('content-type'), 'audio/wav')
+      return Buffer.from(await response.arrayBuffer())
+    }
+    assert.equal(response.status, 404)
+    await pause(20)
+  }
+  throw new Error('the recording never appeared')
+}
+
+async function converse(call, clipUrl) {
+  assert.equal(call.direction, 'inbound')
+  assert.equal(call.context, 'js-lab')
+  assert.equal(call.from, '+15551110000')
+  await call.answer()
+  assert.equal(call.state, 'answered')
+
+  // A whole clip is played in its own time.
+  const started = performance.now()
+  const played = await call.playAudio({ url: clipUrl }).onEnded()
+  const took = performance.now() - started
+  assert.equal(played.state, 'finished')
+  assert.ok(took > CLIP_MS - 50 && took < CLIP_MS + 500, `playing took ${took} ms`)
+
+  // Pause, resume and stop; the SDK waits for the events.
+  const playback = await call.playTTS({ text: 'one two three four five six seven' }).onStarted()
+  assert.equal(playback.state, 'playing')
+  await playback.pause()
+  await playback.resume()
+  await playback.stop()
+  assert.equal((await playback.ended()).state, 'finished')
+
+  // Tape and ear together.
+  const tape = await call
+    .recordAudio({ format: 'wav', direction: 'speak', beep: false, initialTimeout: 0, endSilenceTimeout: 0, terminators: '' })
+    .onStarted()
+  assert.equal(tape.state, 'recording')
+  let sawInput = false
+  const partials = []
+  const ear = await call
+    .collect({
+      speech: { endSilenceTimeout: 0.5, speechTimeout: 60, language: 'en-US' },
+      partialResults: true,
+      sendStartOfInput: true,
+      startInputTimers: false,
+      listen: {
+        onInputStarted: () => { sawInput = true },
+        onUpdated: (collect) => { partials.push(collect.text) },
+      },
+    })
+    .onStarted()
+  const saidMs = await say(call.id)
+  const heard = await ear.ended()
+  assert.equal(heard.type, 'speech')
+  assert.equal(heard.text, callerText)
+  assert.ok(sawInput, 'no start of input')
+  assert.ok(partials.length > 0 && partials.every((text) => callerText.startsWith(text)), partials.join('|'))
+  await tape.stop()
+  const recorded = await tape.ended()
+  assert.equal(recorded.state, 'finished')
+  const file = await fetchWhenThere(recorded.url)
+  assert.equal(file.length, recorded.size)
+  assert.ok(recorded.duration * 1000 > saidMs, `${recorded.duration} s recorded, ${saidMs} ms said`)
+
+  // Digits answer a prompt.
+  const prompt = await call
+    .promptAudio({ url: clipUrl, digits: { max: 4, digitTimeout: 3, terminators: '#' } })
+    .onStarted()
+  await control('POST', `/sim/calls/${call.id}/digits`, { digits: '12#' })
+  const pressed = await prompt.ended()
+  assert.equal(pressed.digits, '12')
+  assert.equal(pressed.terminator, '#')
+
+  await call.sendDigits('12#')
+
+  const peer = await call.connectPhone({ from: '+15552220000', to: '+15553330000', timeout: 30 })
+  assert.ok(peer, 'no peer')
+  assert.equal(call.connectState, 'connected')
+
+  await call.hangup()
+  assert.equal(call.state, 'ended')
+}
+
+const clips = createServer((_, response) => {
+  response.writeHead(200, { 'content-type': 'audio/wav' })
+  response.end(tone())
+})
+await new Promise((resolve) => clips.listen(0, '127.0.0.1', resolve))
+const clipUrl = `http://127.0.0.1:${clips.address().port}/clip.wav`
+
+const deadline = setTimeout(() => {
+  console.error('no end after 90 s')
+  process.exit(1)
+}, 90_000)
+
+try {
+  const client = await SignalWire({ host: relayUrl, project: 'sim-project', token: 'sim-token' })
+  const finished = new Promise((resolve, reject) => {
+    client.voice
+      .listen({ topics: ['js-lab'], onCallReceived: (call) => converse(call, clipUrl).then(resolve, reject) })
+      .then(() => control('POST', '/sim/calls', { from: '+15551110000', to: '+15552220000', context: 'js-lab' }))
+      .catch(reject)
+  })
+  await finished
+  await client.disconnect()
+  const { calls } = await control('GET', '/sim/calls')
+  const mine = calls.filter((call) => call.context === 'js-lab')
+  assert.deepEqual(mine.map((call) => [call.state, call.violations]), [['ended', []]])
+  assert.deepEqual((await control('GET', '/sim/stats')).violations, [])
+  console.log('@signalwire/realtime-api: ok')
+  clearTimeout(deadline)
+  process.exit(0)
+} catch (error) {
+  console.error(error)
+  process.exit(1)
+}

@@ -1,0 +1,200 @@
+"""Drives the SignalWire simulator with the vendor's Python SDK, over TLS.
+
+Usage: signalwire_py.py RELAY_HOST:PORT HTTP_URL CALLER_WAV CALLER_TEXT
+The certificate to trust is named by SIGNALWIRE_RELAY_CA_FILE. Exit code 0 if every value is as expected.
+"""
+
+import asyncio
+import io
+import json
+import math
+import struct
+import sys
+import threading
+import urllib.parse
+import urllib.request
+import wave
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from signalwire.relay import RelayClient
+
+RELAY_HOST, HTTP_URL, CALLER_WAV, CALLER_TEXT = sys.argv[1:5]
+CLIP_SECONDS = 1.0
+
+
+def control(method, path, body=None, content_type="application/json"):
+    data = json.dumps(body).encode() if isinstance(body, dict) else body
+    request = urllib.request.Request(HTTP_URL + path, data=data, method=method)
+    request.add_header("Content-Type", content_type)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10) as response:
+        return json.load(response)
+
+
+async def controlled(*args):
+    return await asyncio.to_thread(control, *args)
+
+
+async def say(call_id):
+    with open(CALLER_WAV, "rb") as file:
+        speech = file.read()
+    path = f"/sim/calls/{call_id}/say?text={urllib.parse.quote(CALLER_TEXT)}"
+    return (await controlled("POST", path, speech, "audio/wav"))["duration_ms"]
+
+
+def tone():
+    samples = (int(8000 * math.sin(n * 440 * 2 * math.pi / 8000)) for n in range(int(8000 * CLIP_SECONDS)))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(8000)
+        writer.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
+    return file.getvalue()
+
+
+class Clips(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = tone()
+        self.send_response(200)
+        self.send_header("Content-Type", "audio/wav")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def fetch(url):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as response:
+        return response.headers["Content-Type"], response.read()
+
+
+async def fetch_when_there(url):
+    for _ in range(100):
+        try:
+            return await asyncio.to_thread(fetch, url)
+        except urllib.error.HTTPError as error:
+            assert error.code == 404, error
+            await asyncio.sleep(0.02)
+    raise AssertionError("the recording never appeared")
+
+
+async def converse(call, clip_url):
+    assert call.direction == "inbound", call.direction
+    assert call.device["params"]["from_number"] == "+15551110000", call.device
+    await call.answer()
+    await call.wait_for_answered(timeout=5)
+
+    # A whole clip is played in its own time.
+    started = asyncio.get_running_loop().time()
+    played = await (await call.play_audio(clip_url)).wait(timeout=10)
+    took = asyncio.get_running_loop().time() - started
+    assert played.params["state"] == "finished", played.params
+    assert CLIP_SECONDS - 0.05 < took < CLIP_SECONDS + 0.5, took
+
+    # A clip that cannot be fetched is an error, said so.
+    broken = await (await call.play_audio("http://127.0.0.1:9/none.wav")).wait(timeout=10)
+    assert broken.params["state"] == "error", broken.params
+
+    # Pause, resume, volume, stop.
+    playback = await call.play([{"type": "tts", "params": {"text": "one two three four five six seven"}}])
+    await call.wait_for("calling.call.play", lambda e: e.params["state"] == "playing", timeout=10)
+    assert (await playback.pause())["code"] == "200"
+    assert (await playback.resume())["code"] == "200"
+    assert (await playback.volume(3.0))["code"] == "200"
+    assert (await playback.stop())["code"] == "200"
+    assert (await playback.wait(timeout=5)).params["state"] == "finished"
+    # What has finished is gone: the SDK swallows 404.
+    assert await playback.stop() == {}
+
+    # Tape and ear together, as a client does that listens.
+    tape = await call.record({"format": "wav", "direction": "speak", "beep": False, "initial_timeout": 0,
+                              "end_silence_timeout": 0, "terminators": ""})
+    results = []
+    call.on("calling.call.collect", lambda event: results.append(event.params))
+    final = asyncio.ensure_future(call.wait_for(
+        "calling.call.collect", lambda e: e.params.get("final") is True, timeout=20))
+    await call.collect(speech={"end_silence_timeout": 0.5}, digits={"max": 1}, partial_results=True,
+                       send_start_of_input=True, start_input_timers=False)
+    said_ms = await say(call.call_id)
+    event = await final
+    assert event.params["result"]["params"]["text"] == CALLER_TEXT, event.params
+    kinds = [params["result"]["type"] for params in results]
+    assert kinds[0] == "start_of_input", kinds
+    partials = [params["result"]["params"]["text"] for params in results if params.get("final") is False]
+    assert partials and all(CALLER_TEXT.startswith(text) for text in partials), partials
+    await tape.stop()
+    recorded = await tape.wait(timeout=5)
+    assert recorded.params["state"] == "finished", recorded.params
+    content_type, file = await fetch_when_there(recorded.url)
+    assert content_type == "audio/wav", content_type
+    assert len(file) == recorded.size, (len(file), recorded.size)
+    with wave.open(io.BytesIO(file)) as reader:
+        assert (reader.getframerate(), reader.getnchannels(), reader.getsampwidth()) == (8000, 1, 2)
+        seconds = reader.getnframes() / 8000
+        samples = struct.unpack(f"<{reader.getnframes()}h", reader.readframes(reader.getnframes()))
+    assert abs(seconds - recorded.duration) < 0.001, (seconds, recorded.duration)
+    assert seconds * 1000 > said_ms, (seconds, said_ms)
+    assert max(samples) > 3000, "the recording is silent"
+
+    # Digits answer a prompt.
+    prompt = await call.play_and_collect(
+        [{"type": "audio", "params": {"url": clip_url}}],
+        {"initial_timeout": 5, "digits": {"max": 4, "digit_timeout": 3, "terminators": "#"}})
+    await controlled("POST", f"/sim/calls/{call.call_id}/digits", {"digits": "12#"})
+    pressed = await prompt.wait(timeout=10)
+    assert pressed.params["result"] == {"type": "digit", "params": {"digits": "12", "terminator": "#"}}, pressed.params
+
+    sent = asyncio.ensure_future(call.wait_for("calling.call.send_digits", timeout=10))
+    assert (await call.send_digits("12#"))["code"] == "200"
+    assert (await sent).params["state"] == "finished"
+
+    connected = asyncio.ensure_future(call.wait_for(
+        "calling.call.connect", lambda e: e.params["connect_state"] == "connected", timeout=10))
+    await call.connect([[{"type": "phone", "params": {"from_number": "+15552220000", "to_number": "+15553330000"}}]])
+    assert (await connected).params["peer"]["device"]["params"]["to_number"] == "+15553330000"
+
+    await call.hangup()
+    ended = await call.wait_for_ended(timeout=5)
+    assert ended.params["end_reason"] == "hangup", ended.params
+
+
+async def main():
+    clips = HTTPServer(("127.0.0.1", 0), Clips)
+    threading.Thread(target=clips.serve_forever, daemon=True).start()
+    clip_url = f"http://127.0.0.1:{clips.server_port}/clip.wav"
+    client = RelayClient(project="sim-project", token="sim-token", host=RELAY_HOST, contexts=["py-lab"])
+    done = asyncio.get_running_loop().create_future()
+
+    @client.on_call
+    async def on_call(call):
+        try:
+            await converse(call, clip_url)
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    await client.connect()
+    assert client.relay_protocol.startswith("signalwire_"), client.relay_protocol
+    ring = {"from": "+15551110000", "to": "+15552220000", "context": "py-lab"}
+    call_id = (await controlled("POST", "/sim/calls", ring))["call_id"]
+    await asyncio.wait_for(done, 90)
+    await client.disconnect()
+    view = await controlled("GET", f"/sim/calls/{call_id}")
+    assert (view["state"], view["violations"]) == ("ended", []), view
+    assert (await controlled("GET", "/sim/stats"))["violations"] == []
+
+    stranger = RelayClient(project="sim-project", token="wrong", host=RELAY_HOST)
+    try:
+        await stranger.connect()
+    except Exception as error:
+        assert "401" in str(error), error
+    else:
+        raise AssertionError("a wrong token was accepted")
+    print("signalwire-sdk: ok")
+
+
+asyncio.run(main())
