@@ -1,10 +1,19 @@
-//! Turns as jobs on the Celery queue.
+//! Turns as jobs on the Celery queue, so that our workers and stock Celery workers can serve them alike.
 
-use futures::stream::BoxStream;
-use voice_call::TurnId;
-use voice_jobs::Jobs;
+use std::time::Duration;
 
-use crate::ports::{Turn, TurnEvent, Turns, Work};
+use async_stream::stream;
+use futures::{StreamExt as _, stream::BoxStream};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use voice_call::{Message, Progress, Role, TurnId};
+use voice_jobs::{Jobs, JobsError, NewJob};
+use voice_server::trace::TraceContext;
+
+use crate::ports::{Recording, Turn, TurnEvent, Turns, Work};
+
+/// The task's name on Celery's wire.
+const TASK: &str = "get_llm_response_task";
 
 /// The queue.
 #[derive(Clone, Debug)]
@@ -21,9 +30,114 @@ impl JobTurns {
 
 impl Turns for JobTurns {
     fn start(&self, turn: Turn) -> BoxStream<'static, TurnEvent> {
-        Box::pin(futures::stream::empty())
+        let job = to_job(turn, Timestamp::now());
+        let mut events = Box::pin(self.jobs.run(job));
+        // A stock Celery worker's reply comes in one piece, without the events before it.
+        let (mut has_transcript, mut has_delta) = (false, false);
+        Box::pin(stream! {
+            while let Some(event) = events.next().await {
+                let event = match event {
+                    Ok(event) => event.event,
+                    Err(error) => {
+                        tracing::warn!(%error, "a turn could not be enqueued");
+                        let reason = match error {
+                            JobsError::QueueFull(_) => "QUEUE_FULL",
+                            _ => "QUEUE_UNAVAILABLE",
+                        };
+                        yield TurnEvent::Failed { reason: reason.into() };
+                        return;
+                    }
+                };
+                match event {
+                    voice_jobs::Progress::Started { .. } => yield TurnEvent::Progressed(Progress::Started),
+                    voice_jobs::Progress::Fetched { .. } => yield TurnEvent::Progressed(Progress::Fetched),
+                    voice_jobs::Progress::Transcript { text } => {
+                        has_transcript = true;
+                        if !text.is_empty() {
+                            yield TurnEvent::Progressed(Progress::Transcript(text));
+                        }
+                    }
+                    voice_jobs::Progress::ReplyDelta { text } => {
+                        has_delta = true;
+                        yield TurnEvent::Progressed(Progress::ReplyDelta(text));
+                    }
+                    voice_jobs::Progress::Completed { transcript, reply } => {
+                        if transcript.is_empty() && reply.is_empty() {
+                            yield TurnEvent::Progressed(Progress::NothingSaid);
+                            return;
+                        }
+                        if !has_transcript && !transcript.is_empty() {
+                            yield TurnEvent::Progressed(Progress::Transcript(transcript));
+                        }
+                        if !has_delta {
+                            yield TurnEvent::Progressed(Progress::ReplyDelta(reply));
+                        }
+                        yield TurnEvent::Progressed(Progress::ReplyFinished);
+                    }
+                    voice_jobs::Progress::Failed { reason, .. } => yield TurnEvent::Failed { reason },
+                    voice_jobs::Progress::Cancelled => yield TurnEvent::Failed { reason: "JOB_CANCELLED".into() },
+                }
+            }
+        })
     }
+
     fn cancel(&self, call_id: &str, turn: TurnId) -> Work<()> {
-        Box::pin(async {})
+        let (jobs, job_id) = (self.jobs.clone(), job_id(call_id, turn));
+        Box::pin(async move {
+            if let Err(error) = jobs.revoke(&job_id).await {
+                tracing::warn!(%error, "a turn could not be cancelled; its answer will be ignored");
+            }
+        })
     }
+}
+
+/// Whoever knows the call and the turn knows the job: `WatchJob` and Celery's tools find it.
+fn job_id(call_id: &str, turn: TurnId) -> String {
+    format!("{call_id}-{turn}")
+}
+
+fn to_job(turn: Turn, now: Timestamp) -> NewJob {
+    let Turn { call_id, turn, mut recordings, earlier_text, history, prompt, language, budget } = turn;
+    let last = recordings.pop();
+    let history: Vec<Value> = history.iter().map(to_message).collect();
+    let deadline = now.as_microsecond() as f64 / 1e6 + budget.as_secs_f64();
+    let trace = TraceContext::current().unwrap_or_else(TraceContext::start);
+    let mut headers = Map::new();
+    let mut set = |name: &str, value: Value| headers.insert(name.to_owned(), value);
+    set("voice_turn_id", turn.to_string().into());
+    set("voice_speech_start_ms", last.as_ref().map_or(0, |last| millis(last.speech_start)).into());
+    set("voice_deadline", deadline.into());
+    set("voice_prompt", prompt.into());
+    set("voice_language", language.into());
+    set("traceparent", trace.to_string().into());
+    if !recordings.is_empty() {
+        set("voice_earlier_recordings", recordings.iter().map(to_recording).collect());
+    }
+    if !earlier_text.is_empty() {
+        set("voice_earlier_text", earlier_text.into());
+    }
+    NewJob {
+        id: job_id(&call_id, turn),
+        args: vec![call_id.into(), last.map(|last| last.url).into(), history.into()],
+        headers,
+        // Nobody waits for it any longer than this.
+        expires: now.checked_add(budget).ok(),
+        ..NewJob::new(TASK)
+    }
+}
+
+fn to_recording(recording: &Recording) -> Value {
+    json!({ "url": recording.url, "speech_start_ms": millis(recording.speech_start) })
+}
+
+fn to_message(message: &Message) -> Value {
+    let role = match message.role {
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    };
+    json!({ "role": role, "content": message.content })
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
 }

@@ -1,0 +1,28 @@
+//! What can go wrong with the queue itself.
+
+use std::time::Duration;
+
+use deadpool_redis::{PoolError, redis::RedisError};
+
+/// Why the queue did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum JobsError {
+    /// `REDIS_URL` is not an address of Redis.
+    #[error("not an address of redis such as redis://127.0.0.1:6379/0: {0}")]
+    Url(String),
+    /// Redis is away, or refuses.
+    #[error("redis: {0}")]
+    Redis(#[from] RedisError),
+    /// No connection to Redis could be had.
+    #[error("no connection to redis: {0}")]
+    Pool(#[from] PoolError),
+    /// Redis gave no answer in time.
+    #[error("redis gave no answer within {0:?}")]
+    Timeout(Duration),
+    /// Too many jobs wait already.
+    #[error("{0} jobs wait already")]
+    QueueFull(usize),
+    /// A job id that cannot be part of a key.
+    #[error("\"{0}\" cannot be a job id: 1 to 200 printable characters without spaces")]
+    BadJobId(String),
+}

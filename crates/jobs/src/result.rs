@@ -1,0 +1,70 @@
+//! Results in Celery's form.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{JobFailure, Progress};
+
+/// Celery's default.
+pub(crate) const EXPIRY_SECONDS: u64 = 86_400;
+
+pub(crate) fn key(job_id: &str) -> String {
+    format!("celery-task-meta-{job_id}")
+}
+
+pub(crate) fn started(job_id: &str, worker: &str, pid: u32) -> String {
+    write("STARTED", job_id, &json!({ "pid": pid, "hostname": worker }), None)
+}
+
+pub(crate) fn success(job_id: &str, value: &Value, now: Timestamp) -> String {
+    write("SUCCESS", job_id, value, Some(now))
+}
+
+pub(crate) fn failure(job_id: &str, failure: &JobFailure, now: Timestamp) -> String {
+    let exception = json!({
+        "exc_type": failure.reason, "exc_message": [failure.message], "exc_module": "voicemesh",
+    });
+    write("FAILURE", job_id, &exception, Some(now))
+}
+
+/// `why` is Celery's word: `revoked`, `terminated` or `expired`.
+pub(crate) fn revoked(job_id: &str, why: &str, now: Timestamp) -> String {
+    let exception = json!({
+        "exc_type": "TaskRevokedError", "exc_message": [why], "exc_module": "celery.exceptions",
+    });
+    write("REVOKED", job_id, &exception, Some(now))
+}
+
+fn write(status: &str, job_id: &str, result: &Value, done: Option<Timestamp>) -> String {
+    let date_done = done.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string());
+    json!({
+        "status": status, "result": result, "traceback": null, "children": [], "date_done": date_done,
+        "task_id": job_id,
+    })
+    .to_string()
+}
+
+/// What a stored result says of a job's end; `None` while it is not ready. Understands the dict and the bare reply.
+pub(crate) fn outcome(text: &str) -> Option<Progress> {
+    let stored: Value = serde_json::from_str(text).ok()?;
+    let result = &stored["result"];
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match stored["status"].as_str()? {
+        "SUCCESS" => Some(match result {
+            Value::String(reply) => Progress::Completed { transcript: String::new(), reply: reply.clone() },
+            other => Progress::Completed {
+                transcript: word(&other["user_transcript"]),
+                reply: word(&other["llm_response"]),
+            },
+        }),
+        "FAILURE" => {
+            let message = match &result["exc_message"] {
+                Value::Array(args) => args.iter().map(word).collect::<Vec<_>>().join(", "),
+                other => word(other),
+            };
+            Some(Progress::Failed { reason: word(&result["exc_type"]), message })
+        }
+        "REVOKED" => Some(Progress::Cancelled),
+        _ => None,
+    }
+}

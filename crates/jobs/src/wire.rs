@@ -1,0 +1,157 @@
+//! Celery's messages. Written as Celery 5 writes them, read as leniently as Celery reads them.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::{Job, NewJob};
+
+/// Largest message that is accepted, encoded.
+const LARGEST_MESSAGE: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Envelope {
+    #[serde(default)]
+    pub(crate) body: String,
+    #[serde(rename = "content-encoding", default)]
+    pub(crate) content_encoding: Option<String>,
+    #[serde(rename = "content-type", default)]
+    pub(crate) content_type: Option<String>,
+    #[serde(default)]
+    pub(crate) headers: Map<String, Value>,
+    #[serde(default)]
+    pub(crate) properties: Map<String, Value>,
+}
+
+/// A message that is a job of ours to run, or says why it is not.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) job: Job,
+    pub(crate) eta: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) ignore_result: bool,
+}
+
+/// Why a message cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the message is not JSON: {0}")]
+    NotJson(String),
+    #[error("the message has no task id or name")]
+    Anonymous,
+    #[error("content type \"{0}\" is not accepted, only application/json")]
+    ContentType(String),
+    #[error("compressed bodies are not accepted")]
+    Compressed,
+    #[error("the body cannot be read: {0}")]
+    Body(String),
+    #[error("the message is larger than {LARGEST_MESSAGE} bytes")]
+    TooLarge,
+    #[error("{0} is not supported; send the task without it")]
+    Unsupported(&'static str),
+}
+
+impl Envelope {
+    pub(crate) fn parse(raw: &str) -> Result<Self, Refusal> {
+        if raw.len() > LARGEST_MESSAGE {
+            return Err(Refusal::TooLarge);
+        }
+        serde_json::from_str(raw).map_err(|error| Refusal::NotJson(error.to_string()))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(Value::as_str)
+    }
+
+    /// Reads the job in it.
+    pub(crate) fn decode(self) -> Result<Decoded, Refusal> {
+        let (Some(id), Some(task)) =
+            (self.header("id").map(str::to_owned), self.header("task").map(str::to_owned))
+        else {
+            return Err(Refusal::Anonymous);
+        };
+        let content_type = self.content_type.as_deref().unwrap_or("application/json");
+        if content_type != "application/json" {
+            return Err(Refusal::ContentType(content_type.to_owned()));
+        }
+        if self.header("compression").is_some() {
+            return Err(Refusal::Compressed);
+        }
+        let is_base64 = self.properties.get("body_encoding").and_then(Value::as_str) == Some("base64");
+        let text = if is_base64 {
+            let bytes = STANDARD.decode(&self.body).map_err(|error| Refusal::Body(error.to_string()))?;
+            String::from_utf8(bytes).map_err(|error| Refusal::Body(error.to_string()))?
+        } else {
+            self.body.clone()
+        };
+        let (args, kwargs, embed): (Vec<Value>, Map<String, Value>, Option<Map<String, Value>>) =
+            serde_json::from_str(&text).map_err(|error| Refusal::Body(error.to_string()))?;
+        let embed = embed.unwrap_or_default();
+        for part in ["callbacks", "errbacks", "chain", "chord"] {
+            let is_empty = embed
+                .get(part)
+                .is_none_or(|value| value.is_null() || value.as_array().is_some_and(Vec::is_empty));
+            if !is_empty {
+                return Err(Refusal::Unsupported(part));
+            }
+        }
+        let instant = |name: &str| self.header(name).and_then(|text| text.parse::<Timestamp>().ok());
+        let (eta, expires) = (instant("eta"), instant("expires"));
+        let ignore_result = self.headers.get("ignore_result").and_then(Value::as_bool).unwrap_or(false);
+        let job = Job { id, task, args, kwargs, headers: self.headers };
+        Ok(Decoded { job, eta, expires, ignore_result })
+    }
+}
+
+/// Writes a job as Celery's producers do.
+pub(crate) fn encode(job: &NewJob, queue: &str, origin: &str) -> String {
+    let embed = json!({ "callbacks": null, "errbacks": null, "chain": null, "chord": null });
+    let body = json!([job.args, job.kwargs, embed]).to_string();
+    let mut headers = json!({
+        "lang": "py", "task": job.task, "id": job.id, "shadow": null,
+        "eta": null, "expires": job.expires.map(|expires| expires.to_string()), "group": null, "group_index": null,
+        "retries": 0, "timelimit": [null, null],
+        "root_id": job.id, "parent_id": null,
+        // What callers say stays out of what Celery's tools display.
+        "argsrepr": "(...)", "kwargsrepr": "{...}",
+        "origin": origin, "ignore_result": false,
+        "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {},
+    });
+    if let Value::Object(headers) = &mut headers {
+        headers.extend(job.headers.clone());
+    }
+    message(
+        &body,
+        &headers,
+        json!({
+            "correlation_id": job.id, "reply_to": Uuid::new_v4(),
+            "delivery_info": { "exchange": "", "routing_key": queue },
+        }),
+    )
+}
+
+/// Writes a message with a base64 body.
+pub(crate) fn message(body: &str, headers: &Value, more: Value) -> String {
+    let mut properties = json!({
+        "delivery_mode": 2, "priority": 0, "body_encoding": "base64", "delivery_tag": Uuid::new_v4(),
+    });
+    if let (Value::Object(properties), Value::Object(more)) = (&mut properties, more) {
+        properties.extend(more);
+    }
+    json!({
+        "body": STANDARD.encode(body), "content-encoding": "utf-8", "content-type": "application/json",
+        "headers": headers, "properties": properties,
+    })
+    .to_string()
+}
+
+/// The message as it goes back to the queue: marked, otherwise unchanged.
+pub(crate) fn redelivered(raw: &str) -> Option<String> {
+    let mut message: Value = serde_json::from_str(raw).ok()?;
+    message.get_mut("headers")?.as_object_mut()?.insert("redelivered".into(), true.into());
+    let properties = message.get_mut("properties")?;
+    properties.get_mut("delivery_info")?.as_object_mut()?.insert("redelivered".into(), true.into());
+    Some(message.to_string())
+}
