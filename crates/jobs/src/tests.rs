@@ -1,1 +1,274 @@
-//! The queue against a real Redis.
+//! The queue against a real Redis that each test starts for itself.
+
+mod redis;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use deadpool_redis::redis::AsyncCommands as _;
+use futures::{Stream, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::redis::Redis;
+use crate::{
+    Consumer, ConsumerConfig, Handler, Job, JobFailure, Jobs, JobsError, NewJob, Progress, ProgressEvent,
+    ProgressSink, wire,
+};
+
+const LIMIT: Duration = Duration::from_secs(15);
+const TASK: &str = "get_llm_response_task";
+
+/// Does what the job's first argument says.
+struct Script;
+
+impl Handler for Script {
+    fn run(
+        &self,
+        job: Job,
+        progress: ProgressSink,
+        cancel: CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, JobFailure>> + Send>> {
+        Box::pin(async move {
+            match job.args.first().and_then(Value::as_str) {
+                Some("fail") => Err(JobFailure::new("STT_UNAVAILABLE", "the provider is away")),
+                Some("hang") => {
+                    cancel.cancelled().await;
+                    std::future::pending().await
+                }
+                _ => {
+                    progress.emit(Progress::Transcript { text: "hello".into() }).await;
+                    for text in ["Hi ", "there."] {
+                        progress.emit(Progress::ReplyDelta { text: text.into() }).await;
+                    }
+                    progress
+                        .emit(Progress::Completed { transcript: "hello".into(), reply: "Hi there.".into() })
+                        .await;
+                    Ok(json!({ "llm_response": "Hi there.", "user_transcript": "hello" }))
+                }
+            }
+        })
+    }
+}
+
+struct Worker {
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+fn worker(jobs: &Jobs) -> Worker {
+    let config = ConsumerConfig { worker_name: "w1@test".into(), concurrency: 4, tasks: vec![TASK] };
+    let shutdown = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let consumer = Consumer::new(jobs.clone(), config);
+    tasks.spawn(consumer.run(Arc::new(Script), shutdown.clone(), Duration::from_millis(200)));
+    Worker { shutdown, tasks }
+}
+
+fn job(what: &str) -> NewJob {
+    NewJob { args: vec![what.into(), "http://127.0.0.1/r.wav".into(), json!([])], ..NewJob::new(TASK) }
+}
+
+async fn all(events: impl Stream<Item = Result<ProgressEvent, JobsError>>) -> Vec<Progress> {
+    let events = events.map(|event| event.unwrap());
+    let events: Vec<ProgressEvent> = tokio::time::timeout(LIMIT, events.collect()).await.unwrap();
+    for (n, event) in events.iter().enumerate() {
+        assert_eq!(event.sequence, n as u64 + 1, "{events:?}");
+    }
+    events.into_iter().map(|event| event.event).collect()
+}
+
+fn whole_turn() -> Vec<Progress> {
+    vec![
+        Progress::Started { worker: "w1@test".into() },
+        Progress::Transcript { text: "hello".into() },
+        Progress::ReplyDelta { text: "Hi ".into() },
+        Progress::ReplyDelta { text: "there.".into() },
+        Progress::Completed { transcript: "hello".into(), reply: "Hi there.".into() },
+    ]
+}
+
+async fn stored(redis: &Redis, id: &str) -> Value {
+    let mut connection = redis.connection().await;
+    loop {
+        let text: Option<String> = connection.get(format!("celery-task-meta-{id}")).await.unwrap();
+        let value: Value = text.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
+        if ["SUCCESS", "FAILURE", "REVOKED"].contains(&value["status"].as_str().unwrap_or_default()) {
+            return value;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_run_watched_and_let_go() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let worker = worker(&jobs);
+    let new = job("answer");
+    assert_eq!(all(jobs.run(new.clone())).await, whole_turn());
+    let result = stored(&redis, &new.id).await;
+    assert_eq!(result["result"], json!({ "llm_response": "Hi there.", "user_transcript": "hello" }));
+    assert_eq!(redis.in_hand().await, 0);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_watcher_that_comes_late_sees_everything_from_the_first_event() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    let new = job("answer");
+    jobs.enqueue(&new).await.unwrap();
+    stored(&redis, &new.id).await;
+    assert_eq!(all(jobs.watch(&new.id, 0)).await, whole_turn());
+    let later: Vec<_> = jobs.watch(&new.id, 3).map(|event| event.unwrap().sequence).collect().await;
+    assert_eq!(later, [4, 5]);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_to_watchers_and_to_python() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    let new = job("fail");
+    let last = all(jobs.run(new.clone())).await.pop();
+    let message = "the provider is away".to_owned();
+    assert_eq!(last, Some(Progress::Failed { reason: "STT_UNAVAILABLE".into(), message }));
+    let result = stored(&redis, &new.id).await;
+    assert_eq!(result["status"], "FAILURE");
+    assert_eq!(result["result"]["exc_type"], "STT_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn a_job_is_revoked_while_it_runs_and_before_it_runs() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let early = job("answer");
+    jobs.enqueue(&early).await.unwrap();
+    jobs.revoke(&early.id).await.unwrap();
+    let _worker = worker(&jobs);
+    assert_eq!(all(jobs.watch(&early.id, 0)).await, [Progress::Cancelled]);
+    let running = job("hang");
+    let mut events = Box::pin(jobs.run(running.clone()));
+    assert!(matches!(events.next().await.unwrap().unwrap().event, Progress::Started { .. }));
+    jobs.revoke(&running.id).await.unwrap();
+    let next = tokio::time::timeout(LIMIT, events.next()).await.unwrap();
+    assert_eq!(next.unwrap().unwrap().event, Progress::Cancelled);
+    assert_eq!(stored(&redis, &running.id).await["result"]["exc_message"], json!(["terminated"]));
+    assert_eq!(stored(&redis, &early.id).await["result"]["exc_message"], json!(["revoked"]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_goes_to_the_dead_list_and_stops_nobody() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let mut connection = redis.connection().await;
+    let body_not_json = {
+        let text = wire::encode(&job("answer"), "celery", "test");
+        let mut message: Value = serde_json::from_str(&text).unwrap();
+        message["body"] = "bm90IGpzb24=".into();
+        message
+    };
+    let id = body_not_json["headers"]["id"].as_str().unwrap().to_owned();
+    for poison in ["not json", "{}", r#"{"properties":{"delivery_tag":"t"}}"#, &body_not_json.to_string()] {
+        let _: () = connection.lpush("celery", poison).await.unwrap();
+    }
+    let _worker = worker(&jobs);
+    assert_eq!(all(jobs.run(job("answer"))).await, whole_turn());
+    let failure = all(jobs.watch(&id, 0)).await.pop();
+    assert!(matches!(failure, Some(Progress::Failed { reason, .. }) if reason == "InvalidMessage"));
+    assert_eq!(stored(&redis, &id).await["status"], "FAILURE");
+    let mut dead: Vec<String> = connection.lrange("voice:dead:celery", 0, -1).await.unwrap();
+    dead.sort();
+    let reasons: Vec<_> = dead.iter().filter_map(|entry| entry.split(' ').next()).collect();
+    assert_eq!(reasons, ["NOT_A_MESSAGE", "NOT_A_MESSAGE", "REFUSED", "UNREADABLE"]);
+    assert_eq!(redis.in_hand().await, 0);
+}
+
+#[tokio::test]
+async fn an_unknown_task_an_expired_one_and_a_chord_say_so() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    let unknown = NewJob::new("somebody.elses_task");
+    let last = all(jobs.run(unknown)).await.pop();
+    assert!(matches!(last, Some(Progress::Failed { reason, .. }) if reason == "NotRegistered"));
+    let expired = NewJob { expires: Some(jiff::Timestamp::UNIX_EPOCH), ..job("answer") };
+    assert_eq!(all(jobs.run(expired.clone())).await, [Progress::Cancelled]);
+    assert_eq!(stored(&redis, &expired.id).await["result"]["exc_message"], json!(["expired"]));
+}
+
+#[tokio::test]
+async fn a_stock_workers_result_arrives_as_one_event() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let mut connection = redis.connection().await;
+    for (id, result) in
+        [("dict", json!({ "llm_response": "Hi.", "user_transcript": "hello" })), ("bare", json!("Hi."))]
+    {
+        let mut events = Box::pin(jobs.watch(id, 0));
+        let text = json!({ "status": "SUCCESS", "result": result, "task_id": id }).to_string();
+        let key = format!("celery-task-meta-{id}");
+        let _: () = connection.set(&key, &text).await.unwrap();
+        let _: () = connection.publish(&key, &text).await.unwrap();
+        let event = tokio::time::timeout(LIMIT, events.next()).await.unwrap().unwrap().unwrap().event;
+        assert!(matches!(event, Progress::Completed { reply, .. } if reply == "Hi."));
+        assert!(events.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn redis_may_restart_under_workers_and_watchers() {
+    let mut redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    assert_eq!(all(jobs.run(job("answer"))).await, whole_turn());
+    let mut waiting = Box::pin(jobs.watch("later", 0));
+    let first = tokio::time::timeout(Duration::from_millis(50), waiting.next()).await;
+    assert!(first.is_err(), "nothing has happened yet");
+    redis.restart().await;
+    let later = NewJob { id: "later".into(), ..job("answer") };
+    let enqueue = async {
+        while jobs.enqueue(&later).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, enqueue).await.unwrap();
+    assert_eq!(all(waiting).await, whole_turn());
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_hands_back_what_it_cannot_finish() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let mut first = worker(&jobs);
+    let new = job("hang");
+    let mut events = Box::pin(jobs.run(new.clone()));
+    assert!(matches!(events.next().await.unwrap().unwrap().event, Progress::Started { .. }));
+    first.shutdown.cancel();
+    tokio::time::timeout(LIMIT, first.tasks.join_next()).await.unwrap();
+    assert_eq!(redis.in_hand().await, 0);
+    let mut connection = redis.connection().await;
+    let waiting: Vec<String> = connection.lrange("celery", 0, -1).await.unwrap();
+    let message: Value = serde_json::from_str(&waiting[0]).unwrap();
+    assert_eq!(message["headers"]["id"], new.id.as_str());
+    assert_eq!(message["headers"]["redelivered"], true);
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_an_error_in_bounded_time() {
+    let jobs = Jobs::connect(&"redis://127.0.0.1:9/0".to_owned().into(), "celery").unwrap();
+    let enqueued = tokio::time::timeout(LIMIT, jobs.enqueue(&job("answer"))).await.unwrap();
+    assert!(enqueued.is_err());
+    assert!(matches!(Jobs::connect(&"http://x".to_owned().into(), "celery"), Err(JobsError::Url(_))));
+    let bad = NewJob { id: "two words".into(), ..job("answer") };
+    assert!(matches!(jobs.enqueue(&bad).await, Err(JobsError::BadJobId(_))));
+}
+
+#[test]
+fn a_job_is_written_as_celery_writes_it() {
+    let new = NewJob { id: "4bc3".into(), ..job("answer") };
+    let message: Value = serde_json::from_str(&wire::encode(&new, "celery", "gen1@host")).unwrap();
+    insta::assert_json_snapshot!(message, { ".properties.delivery_tag" => "[uuid]", ".properties.reply_to" => "[uuid]" });
+}
