@@ -238,3 +238,6 @@ async fn connection(platform: Arc<Platform>, stream: TcpStream, tls: Option<TlsA
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
