@@ -1,1 +1,126 @@
-//! The worker service.
+//! The worker runs one turn at a time for whoever asks: recording → words → reply. It takes turns out of the
+//! Celery-compatible queue, keeps no state between them, and serves their progress.
+
+mod adapters;
+mod config;
+mod consumer;
+mod error;
+mod grpc;
+mod phantoms;
+mod ports;
+mod request;
+mod turn;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use voice_groq::{Endpoint, Groq, Proxy, Service};
+use voice_jobs::{Consumer, ConsumerConfig, Jobs};
+use voice_proto::worker::v1::worker_service_server::WorkerServiceServer;
+use voice_server::{Health, Server, config::is_loopback_url};
+use voice_signalwire::recordings::Recordings;
+
+pub use crate::config::{Config, ProviderConfig};
+use crate::{adapters::groq::Provider, consumer::Turns, turn::Ports};
+
+/// How often the broker is asked whether it is there.
+const CHECK: Duration = Duration::from_secs(2);
+
+/// The worker, put together.
+#[derive(Debug)]
+pub struct Worker {
+    config: Config,
+    listener: TcpListener,
+    jobs: Jobs,
+    provider: Provider,
+    turns: Turns,
+}
+
+impl Worker {
+    /// Puts the worker together. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// When an address or a key cannot be used.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listener = config.server.bind().await?;
+        let jobs = Jobs::connect(&config.redis_url, &config.job_queue).context("REDIS_URL")?;
+        let provider = provider(&config)?;
+        let ports = Ports {
+            recordings: Arc::new(Recordings::new(config.recordings.clone())),
+            transcribe: Arc::new(provider.clone()),
+            reply: Arc::new(provider.clone()),
+        };
+        let turns = Turns { ports, budget: config.turn_budget };
+        Ok(Self { config, listener, jobs, provider, turns })
+    }
+
+    /// Works until `shutdown` completes; then finishes what runs within `DRAIN_SECONDS` and hands back the rest.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let Self { config, listener, jobs, provider, turns } = self;
+        let server = Server::new("worker", config.server.clone(), voice_proto::DESCRIPTORS)
+            .add(WorkerServiceServer::new(grpc::Api::new(jobs.clone())));
+        let mut background = JoinSet::new();
+        background.spawn(check(jobs.clone(), server.health()));
+        background.spawn(warm(provider));
+        let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
+        let consumer = Consumer::new(
+            jobs,
+            ConsumerConfig {
+                worker_name: format!("voice-{}@{}", std::process::id(), hostname()),
+                concurrency: config.concurrency,
+                tasks: vec![consumer::TASK],
+            },
+        );
+        let drain = config.server.drain_timeout;
+        let mut consuming = JoinSet::new();
+        let (token, done) = (stop.clone(), stopped.clone());
+        consuming.spawn(async move {
+            consumer.run(Arc::new(turns), token, drain).await;
+            done.cancel();
+        });
+        // The server outlives the consumer, so that whoever watches a job sees its end.
+        let until = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = stopped.cancelled() => {}
+            }
+            stop.cancel();
+            stopped.cancelled().await;
+        };
+        server.serve(listener, until).await
+    }
+}
+
+fn provider(config: &Config) -> anyhow::Result<Provider> {
+    let is_local = is_loopback_url(&config.stt.base_url) && is_loopback_url(&config.llm.base_url);
+    let http = voice_groq::http_client(if is_local { Proxy::None } else { Proxy::FromEnvironment })?;
+    let ProviderConfig { base_url, api_key, model } = &config.llm;
+    let stt = Endpoint::new(&config.stt.base_url, config.stt.api_key.clone()).context("GROQ_STT_BASE_URL")?;
+    let groq =
+        Groq::new(base_url, api_key.clone(), http).context("GROQ_BASE_URL")?.with_endpoint(Service::Stt, stt);
+    Ok(Provider { groq, stt_model: config.stt.model.clone(), llm_model: model.clone() })
+}
+
+/// A cold connection costs the first caller most of a second.
+async fn warm(provider: Provider) {
+    if let Err(error) = provider.groq.warm(Duration::from_secs(5)).await {
+        tracing::warn!(%error, "the provider does not answer yet");
+    }
+}
+
+async fn check(jobs: Jobs, health: Health) {
+    loop {
+        health.set("redis", jobs.ping().await.is_ok()).await;
+        tokio::time::sleep(CHECK).await;
+    }
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".into(), |name| name.trim().into())
+}

@@ -1,0 +1,4 @@
+//! The ports, implemented.
+
+pub mod groq;
+pub mod recordings;

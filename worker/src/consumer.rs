@@ -1,0 +1,72 @@
+//! Turns out of the queue.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use voice_jobs::{Handler, Job, JobFailure, Progress, ProgressSink};
+use voice_server::trace::TraceContext;
+
+use crate::{
+    request::TurnRequest,
+    turn::{self, Listener, Outcome, Ports},
+};
+
+/// The task's name on Celery's wire.
+pub(crate) const TASK: &str = "get_llm_response_task";
+
+/// Runs turns.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns {
+    pub(crate) ports: Ports,
+    /// How long a turn may take whose producer says nothing of it.
+    pub(crate) budget: Duration,
+}
+
+impl Handler for Turns {
+    fn run(
+        &self,
+        job: Job,
+        progress: ProgressSink,
+        _cancel: CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, JobFailure>> + Send>> {
+        let turns = self.clone();
+        let trace = job.headers.get("traceparent").and_then(Value::as_str).and_then(TraceContext::parse);
+        let trace = trace.map_or_else(TraceContext::start, TraceContext::child);
+        Box::pin(trace.scope(async move { turns.take(&job, &progress).await }))
+    }
+}
+
+impl Turns {
+    async fn take(&self, job: &Job, progress: &ProgressSink) -> Result<Value, JobFailure> {
+        let request = TurnRequest::try_from(job)?;
+        let wants_bare_reply = request.wants_bare_reply;
+        let deadline = Instant::now() + self.left(request.deadline, Timestamp::now());
+        let Outcome { transcript, reply } =
+            turn::run(&self.ports, request, deadline, &Sink(progress)).await.inspect_err(|error| {
+                tracing::warn!(job.id = %job.id, reason = error.reason, %error, "a turn has failed");
+            })?;
+        progress.emit(Progress::Completed { transcript: transcript.clone(), reply: reply.clone() }).await;
+        Ok(if wants_bare_reply {
+            reply.into()
+        } else {
+            json!({ "llm_response": reply, "user_transcript": transcript })
+        })
+    }
+
+    fn left(&self, deadline: Option<f64>, now: Timestamp) -> Duration {
+        let now = now.as_microsecond() as f64 / 1e6;
+        let left = deadline.and_then(|deadline| Duration::try_from_secs_f64(deadline - now).ok());
+        left.unwrap_or(if deadline.is_some() { Duration::ZERO } else { self.budget })
+    }
+}
+
+struct Sink<'a>(&'a ProgressSink);
+
+impl Listener for Sink<'_> {
+    async fn tell(&self, progress: Progress) {
+        self.0.emit(progress).await;
+    }
+}

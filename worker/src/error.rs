@@ -1,0 +1,56 @@
+//! Why a turn cannot be answered, and why a request about jobs cannot.
+
+use std::time::Duration;
+
+use voice_jobs::{JobFailure, JobsError};
+
+/// Why a turn has failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TurnError {
+    /// Stable reason.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+    /// Whether trying again at once may help.
+    pub is_retryable: bool,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl TurnError {
+    /// A failure that trying again does not mend.
+    pub fn fatal(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), is_retryable: false, retry_after: None }
+    }
+
+    /// A failure that may be gone at the next try.
+    pub fn passing(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { is_retryable: true, ..Self::fatal(reason, message) }
+    }
+}
+
+impl From<TurnError> for JobFailure {
+    fn from(error: TurnError) -> Self {
+        Self::new(error.reason, error.message)
+    }
+}
+
+/// Why a request about jobs cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is known of the job.
+    #[error("nothing is known of job \"{0}\"")]
+    JobNotFound(String),
+    /// A field is missing or malformed.
+    #[error("{field}: {message}")]
+    InvalidField {
+        /// Which one.
+        field: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// The broker is away.
+    #[error("the queue is not available")]
+    Queue(#[source] JobsError),
+}

@@ -1,0 +1,80 @@
+//! What a turn needs from the world.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use tokio::time::Instant;
+
+use crate::error::TurnError;
+
+/// A boxed future.
+pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where callers' words are kept.
+pub trait Recordings: Send + Sync {
+    /// Downloads one recording.
+    fn fetch<'a>(&'a self, url: &'a str, deadline: Instant) -> Work<'a, Result<Bytes, TurnError>>;
+}
+
+/// A stretch of words with what is known of its likelihood.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stretch {
+    /// The words.
+    pub text: String,
+    /// How likely it is that nobody spoke.
+    pub no_speech: Option<f64>,
+    /// How sure the recogniser is: 0 is certain.
+    pub log_probability: Option<f64>,
+    /// How repetitive the words are.
+    pub compression: Option<f64>,
+}
+
+/// Speech to text.
+pub trait Transcribe: Send + Sync {
+    /// Recognises a WAV file, 16 kHz, one channel. `language` is an ISO 639-1 code.
+    fn transcribe<'a>(
+        &'a self,
+        wav: Bytes,
+        language: Option<&'a str>,
+        limit: Duration,
+    ) -> Work<'a, Result<Vec<Stretch>, TurnError>>;
+}
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The caller.
+    User,
+    /// The assistant.
+    Assistant,
+}
+
+/// One message of the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who wrote it.
+    pub speaker: Speaker,
+    /// The words.
+    pub content: String,
+}
+
+/// How long a reply may make one wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For its first words.
+    pub first: Duration,
+    /// For the next ones.
+    pub between: Duration,
+}
+
+/// The language model.
+pub trait Reply: Send + Sync {
+    /// Writes a reply, piece by piece. The stream ends after the last piece, or with an error.
+    fn reply<'a>(
+        &'a self,
+        prompt: &'a str,
+        messages: &'a [Message],
+        patience: Patience,
+    ) -> Work<'a, Result<BoxStream<'static, Result<String, TurnError>>, TurnError>>;
+}

@@ -1,0 +1,132 @@
+//! A turn as it comes in a job: parsed once, every field checked.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use voice_jobs::Job;
+
+use crate::{
+    error::TurnError,
+    ports::{Message, Speaker},
+};
+
+/// Spoken replies are short, and whoever plays them cannot show a list.
+const DEFAULT_PROMPT: &str = "You are a friendly assistant on the telephone. Answer in one to three short spoken \
+    sentences. Never use markdown, lists, emoji or links. If you did not understand, ask.";
+
+/// One piece of what the caller said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where the recording is.
+    pub url: String,
+    /// Where speech begins in it.
+    pub speech_start: Duration,
+}
+
+/// A turn to be worked on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnRequest {
+    /// What the caller said, in order.
+    pub pieces: Vec<Piece>,
+    /// Words that come before it in the same message.
+    pub earlier_text: String,
+    /// The conversation so far.
+    pub history: Vec<Message>,
+    /// System prompt.
+    pub prompt: String,
+    /// ISO 639-1 code.
+    pub language: Option<String>,
+    /// Unix time in seconds after which nobody waits any more.
+    pub deadline: Option<f64>,
+    /// Whether the two-argument form was used, whose result is the bare reply.
+    pub wants_bare_reply: bool,
+}
+
+impl TryFrom<&Job> for TurnRequest {
+    type Error = TurnError;
+
+    fn try_from(job: &Job) -> Result<Self, TurnError> {
+        let (url, history, wants_bare_reply) = match job.args.as_slice() {
+            [_call_id, url, history] => (url, history, false),
+            [url, history] => (url, history, true),
+            other => return Err(invalid("args", &format!("{} arguments instead of 2 or 3", other.len()))),
+        };
+        let headers = &job.headers;
+        let mut pieces = earlier_pieces(headers)?;
+        match url {
+            Value::String(url) => pieces
+                .push(Piece { url: url.clone(), speech_start: millis(headers.get("voice_speech_start_ms")) }),
+            Value::Null => {}
+            _ => return Err(invalid("recording_url", "neither a text nor null")),
+        }
+        let text =
+            |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+        let earlier_text = text("voice_earlier_text");
+        let history = messages(history)?;
+        let ends_with_caller = history.last().is_some_and(|message| message.speaker == Speaker::User);
+        if pieces.is_empty() && earlier_text.is_empty() && !ends_with_caller {
+            return Err(invalid("recording_url", "null, and nothing was said earlier"));
+        }
+        let prompt = Some(text("voice_prompt")).filter(|prompt| !prompt.is_empty());
+        let language: String = text("voice_language").chars().take_while(char::is_ascii_alphabetic).collect();
+        Ok(Self {
+            pieces,
+            earlier_text,
+            history,
+            prompt: prompt.unwrap_or_else(|| DEFAULT_PROMPT.to_owned()),
+            language: Some(language.to_lowercase()).filter(|code| !code.is_empty()),
+            deadline: headers.get("voice_deadline").and_then(Value::as_f64),
+            wants_bare_reply,
+        })
+    }
+}
+
+fn earlier_pieces(headers: &Map<String, Value>) -> Result<Vec<Piece>, TurnError> {
+    let Some(value) = headers.get("voice_earlier_recordings") else { return Ok(Vec::new()) };
+    let list = value.as_array().ok_or_else(|| invalid("voice_earlier_recordings", "not a list"))?;
+    let pieces = list.iter().map(|piece| {
+        let url = piece["url"]
+            .as_str()
+            .ok_or_else(|| invalid("voice_earlier_recordings", "an entry without url"))?;
+        Ok(Piece { url: url.to_owned(), speech_start: millis(piece.get("speech_start_ms")) })
+    });
+    pieces.collect()
+}
+
+fn messages(history: &Value) -> Result<Vec<Message>, TurnError> {
+    let list = history.as_array().ok_or_else(|| invalid("conversation_history", "not a list"))?;
+    let mut all: Vec<Message> = Vec::with_capacity(list.len());
+    for message in list {
+        let speaker = match message["role"].as_str() {
+            Some("user") => Speaker::User,
+            Some("assistant") => Speaker::Assistant,
+            // A system prompt of the producer's own is taken as ours would be.
+            Some("system") => continue,
+            _ => return Err(invalid("conversation_history", "a role that is neither user nor assistant")),
+        };
+        let Some(content) = message["content"].as_str() else {
+            return Err(invalid("conversation_history", "a message without content"));
+        };
+        push(&mut all, speaker, content);
+    }
+    Ok(all)
+}
+
+/// Adds words to the conversation; consecutive messages of one speaker are one message.
+pub(crate) fn push(messages: &mut Vec<Message>, speaker: Speaker, content: &str) {
+    match messages.last_mut() {
+        Some(last) if last.speaker == speaker => {
+            last.content.push(' ');
+            last.content.push_str(content);
+        }
+        Some(_) | None => messages.push(Message { speaker, content: content.to_owned() }),
+    }
+}
+
+fn millis(value: Option<&Value>) -> Duration {
+    Duration::from_millis(value.and_then(Value::as_u64).unwrap_or_default())
+}
+
+fn invalid(field: &str, message: &str) -> TurnError {
+    TurnError::fatal("INVALID_JOB", format!("{field}: {message}"))
+}
