@@ -1,1 +1,96 @@
-//! The tts service.
+//! The tts service: text → audio stream or playable clip. The preferred engine is asked first; when it fails, the
+//! next one speaks, so that no failure leaves silence.
+
+mod adapters;
+mod breaker;
+mod config;
+mod engines;
+mod error;
+mod grpc;
+mod level;
+mod ports;
+mod synthesis;
+
+use std::{future::Future, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinSet};
+use voice_clips::Clips;
+use voice_groq::{Groq, Proxy};
+use voice_proto::tts::v1::tts_service_server::TtsServiceServer;
+use voice_server::{Server, config::is_loopback_url};
+
+pub use crate::config::Config;
+use crate::{
+    adapters::{espeak::Espeak, groq::GroqEngine},
+    engines::Engines,
+    ports::Engine,
+    synthesis::Synthesis,
+};
+
+/// The service, put together.
+#[derive(Debug)]
+pub struct Tts {
+    config: Config,
+    listener: TcpListener,
+    synthesis: Synthesis,
+    groq: Option<Groq>,
+}
+
+impl Tts {
+    /// Puts the service together. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// When an address, a key or the clip store cannot be used.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listener = config.server.bind().await?;
+        let clips = Clips::open(&config.clip_store_url, &config.secret_key)?;
+        let groq = groq(&config)?;
+        let mut engines: Vec<Box<dyn Engine>> = Vec::new();
+        if let Some(groq) = groq.clone() {
+            engines.push(Box::new(GroqEngine {
+                groq,
+                model: config.model.clone(),
+                voice: config.voice.clone(),
+            }));
+        } else {
+            tracing::warn!("GROQ_API_KEY is not set: espeak-ng speaks");
+        }
+        engines.push(Box::new(Espeak));
+        let synthesis = Synthesis::new(Engines::new(engines), clips);
+        Ok(Self { config, listener, synthesis, groq })
+    }
+
+    /// Speaks until `shutdown` completes; then finishes what is being said within `DRAIN_SECONDS`.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let Self { config, listener, synthesis, groq } = self;
+        let mut background = JoinSet::new();
+        if let Some(groq) = groq {
+            // A cold connection costs the first clause most of a second.
+            background.spawn(async move {
+                if let Err(error) = groq.warm(Duration::from_secs(5)).await {
+                    tracing::warn!(%error, "the provider does not answer yet");
+                }
+            });
+        }
+        let api = grpc::Api::new(synthesis, config.public_base_url.clone());
+        Server::new("tts", config.server, voice_proto::DESCRIPTORS)
+            .add(TtsServiceServer::new(api))
+            .serve(listener, shutdown)
+            .await
+    }
+}
+
+fn groq(config: &Config) -> anyhow::Result<Option<Groq>> {
+    let is_local = is_loopback_url(&config.groq_base_url);
+    if config.groq_api_key.is_none() && config.groq_base_url.contains("api.groq.com") {
+        return Ok(None);
+    }
+    let http = voice_groq::http_client(if is_local { Proxy::None } else { Proxy::FromEnvironment })?;
+    let groq =
+        Groq::new(&config.groq_base_url, config.groq_api_key.clone(), http).context("GROQ_BASE_URL")?;
+    Ok(Some(groq))
+}

@@ -1,0 +1,4 @@
+//! The engines.
+
+pub mod espeak;
+pub mod groq;

@@ -1,0 +1,46 @@
+//! Errors as statuses.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use voice_server::status::{ServiceError, into_status};
+
+use crate::error::Error;
+
+impl ServiceError for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::InvalidField { .. } => Code::InvalidArgument,
+            Self::Unavailable => Code::Unavailable,
+            Self::Clips(_) => Code::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidField { .. } => "INVALID_FIELD",
+            Self::Unavailable => "SPEECH_UNAVAILABLE",
+            Self::Clips(_) => "INTERNAL",
+        }
+    }
+
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::InvalidField { field, .. } => Some(field),
+            Self::Unavailable | Self::Clips(_) => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable => Some(Duration::from_secs(1)),
+            Self::InvalidField { .. } | Self::Clips(_) => None,
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        into_status(&error)
+    }
+}

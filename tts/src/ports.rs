@@ -1,0 +1,34 @@
+//! What speech needs from the world.
+
+use futures::stream::BoxStream;
+
+use crate::error::EngineError;
+
+/// What an engine says, as it comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sound {
+    /// First of all: samples per second of what follows.
+    Rate(u32),
+    /// Consecutive samples in -1..1.
+    Samples(Vec<f32>),
+}
+
+/// Something that speaks.
+pub trait Engine: Send + Sync {
+    /// Its stable name.
+    fn name(&self) -> &'static str;
+
+    /// The longest text that it takes at once, in characters.
+    fn max_chars(&self) -> usize;
+
+    /// The voice that is used when none is asked for.
+    fn default_voice(&self) -> &str;
+
+    /// Speaks. The stream ends after the last sample or with an error; dropping it stops the work.
+    fn speak(
+        &self,
+        text: &str,
+        voice: &str,
+        language: &str,
+    ) -> BoxStream<'static, Result<Sound, EngineError>>;
+}
