@@ -1,0 +1,130 @@
+//! The routes, and what every request passes: panics caught, a bound on requests at once, a deadline, tokens.
+
+pub(crate) mod audio;
+pub(crate) mod generate;
+pub(crate) mod health;
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tokio::sync::{OnceCell, Semaphore};
+use tower_http::catch_panic::CatchPanicLayer;
+use voice_clips::Clips;
+use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
+use voice_server::{auth::Tokens, client::Channel, trace::TraceContext};
+
+use crate::problem::Problem;
+
+/// Requests at once; one more is refused.
+const MOST_REQUESTS: usize = 1_024;
+/// Largest body: a text of 4,000 characters needs a fraction of it.
+const LARGEST_BODY: usize = 64 * 1024;
+/// The longest request.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What handlers use.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) clips: Clips,
+    pub(crate) tts: TtsServiceClient<Channel>,
+    pub(crate) dependencies: Vec<(&'static str, Channel)>,
+    pub(crate) tokens: Tokens,
+    /// Name of the default greeting's clip, once it has been made.
+    pub(crate) welcome: OnceCell<String>,
+    pub(crate) permits: Semaphore,
+}
+
+impl Edge {
+    pub(crate) fn permits() -> Semaphore {
+        Semaphore::new(MOST_REQUESTS)
+    }
+}
+
+/// All routes.
+pub(crate) fn router(edge: Arc<Edge>) -> Router {
+    Router::new()
+        .route("/audio/welcome.wav", get(audio::welcome))
+        .route("/audio/{filename}", get(audio::clip))
+        .route("/generate-audio", post(generate::generate_audio))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(edge.clone(), guard))
+        .layer(CatchPanicLayer::custom(panicked as fn(Box<dyn Any + Send>) -> Response))
+        .with_state(edge)
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_ROUTE", "there is nothing at this address")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        "this address does not take this method",
+    )
+}
+
+fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error").into_response()
+}
+
+async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let started = std::time::Instant::now();
+    let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = trace.and_then(TraceContext::parse).map_or_else(TraceContext::start, TraceContext::child);
+    let route = route_of(request.uri().path());
+    let response = match admit(&edge, &request) {
+        Err(problem) => problem.into_response(),
+        Ok(_permit) => {
+            let answer = tokio::time::timeout(DEADLINE, trace.scope(next.run(request))).await;
+            answer.unwrap_or_else(|_| {
+                Problem::new(StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "the deadline has passed")
+                    .into_response()
+            })
+        }
+    };
+    let labels = [("route", route.to_owned()), ("status", response.status().as_u16().to_string())];
+    metrics::counter!("http_requests_total", &labels).increment(1);
+    metrics::histogram!("http_duration_seconds", "route" => route).record(started.elapsed().as_secs_f64());
+    response
+}
+
+fn admit<'a>(edge: &'a Edge, request: &Request) -> Result<tokio::sync::SemaphorePermit<'a>, Problem> {
+    let path = request.uri().path();
+    let is_open = path == "/healthz" || path.starts_with("/audio/");
+    if !is_open {
+        let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        edge.tokens.check(shown).map_err(|refusal| {
+            Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_REQUIRED", refusal.to_string())
+        })?;
+    }
+    edge.permits.try_acquire().map_err(|_| Problem {
+        retry_after: Some(Duration::from_secs(1)),
+        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "too many requests at once; try again")
+    })
+}
+
+/// A label of few values: file names are not among them.
+fn route_of(path: &str) -> &'static str {
+    match path {
+        "/generate-audio" => "/generate-audio",
+        "/healthz" => "/healthz",
+        "/readyz" => "/readyz",
+        "/metrics" => "/metrics",
+        path if path.starts_with("/audio/") => "/audio",
+        _ => "other",
+    }
+}
