@@ -1,6 +1,6 @@
 //! `make demo`: one real conversation through the whole mesh, shown as it happens, recorded and checked.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -37,7 +37,17 @@ const SCRIPT: [(&str, &str); 4] = [
 const INTERRUPTED: usize = 1;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the demo failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let screen = Screen::detect();
     let folder = target_folder().join("demo");
     std::fs::create_dir_all(&folder)?;
@@ -47,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     let result = converse(mesh, screen, &folder).await;
     match &result {
         Ok(()) => screen.step(&format!("all well. Listen to {}", folder.join("heard.wav").display())),
-        Err(_) => eprintln!("the demo failed; the services' logs are in {logs}"),
+        Err(_) => eprintln!("the services' logs are in {logs}"),
     }
     result
 }
@@ -205,7 +215,8 @@ async fn check(
 
 /// When a playback sounded, in milliseconds on the simulator's clock.
 fn span(playback: &Value) -> Option<(f64, f64)> {
-    Some((playback["started_ms"].as_f64()?, playback["ended_ms"].as_f64()?))
+    let items = playback["items"].as_array()?;
+    Some((items.first()?["started_at_ms"].as_f64()?, items.last()?["ended_at_ms"].as_f64()?))
 }
 
 /// The conversation, for people and programs.

@@ -168,7 +168,7 @@ async fn silence_in_turn(mesh: &Mesh) -> anyhow::Result<f64> {
     let playbacks = view["playbacks"].as_array().context("no playbacks")?;
     let to = playbacks
         .last()
-        .and_then(|playback| playback["ended_ms"].as_f64())
+        .and_then(|playback| playback["ended_at_ms"].as_f64())
         .context("the turn had no sound")?;
     ensure!(to > from, "the turn had no sound");
     let silence = caller.longest_silence(from, to).await?;

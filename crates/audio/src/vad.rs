@@ -95,7 +95,7 @@ pub struct SpeechSpan {
 /// Finds speech in a whole recording; `None` when there is none.
 pub fn find_speech(samples: &[f32], sample_rate_hertz: u32) -> Option<SpeechSpan> {
     let frame = (sample_rate_hertz / 50) as usize;
-    let mut vad = EnergyVad::new(Duration::from_secs(3600));
+    let mut vad = EnergyVad::new(Duration::from_hours(1));
     let mut span: Option<SpeechSpan> = None;
     for (n, samples) in samples.chunks_exact(frame.max(1)).enumerate() {
         if !vad.is_voiced(samples) {
