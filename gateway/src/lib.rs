@@ -72,12 +72,11 @@ impl Gateway {
             result = &mut server => return result.context("the server stopped by itself"),
             () = shutdown => draining.cancel(),
         }
-        match tokio::time::timeout(config.server.drain_timeout, server).await {
-            Ok(result) => result.context("the server failed while draining"),
-            Err(_) => {
-                tracing::warn!("drain timed out, requests were cut");
-                Ok(())
-            }
+        if let Ok(result) = tokio::time::timeout(config.server.drain_timeout, server).await {
+            result.context("the server failed while draining")
+        } else {
+            tracing::warn!("drain timed out, requests were cut");
+            Ok(())
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::assistants::Assistants;
 pub struct Config {
     /// Listening, tokens, drain.
     pub server: ServerConfig,
-    /// The SignalWire project.
+    /// The `SignalWire` project.
     pub project: String,
     /// Its token.
     pub token: SecretString,

@@ -9,7 +9,7 @@ use voice_clips::Clips;
 use crate::{assistants::Assistants, config::Config, ports::Clip};
 
 /// A greeting longer than this is a mistake.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 pub(crate) async fn prepare(assistants: &mut Assistants, config: &Config) -> anyhow::Result<()> {
     if assistants.all().all(|assistant| assistant.greeting_file.is_none()) {
@@ -23,7 +23,7 @@ pub(crate) async fn prepare(assistants: &mut Assistants, config: &Config) -> any
         let audio = decode(&bytes, LONGEST).with_context(|| format!("greeting_file {name}"))?;
         let samples = resample(&audio.samples, audio.sample_rate_hertz, TELEPHONE_HERTZ);
         // Keyed on the content: the same greeting is the same clip, a changed one another.
-        let content: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let content = String::from_utf8_lossy(&bytes).into_owned();
         let filename = clips.name_for(&content, "", "greeting", "");
         let file = wav::write_mulaw(&mulaw::encode(&samples));
         clips.put(&filename, file.into()).await.with_context(|| format!("greeting_file {name}"))?;

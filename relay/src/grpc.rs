@@ -23,13 +23,13 @@ const BATCH: usize = 64;
 
 /// The API of live calls.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub(crate) struct Api {
     registry: Arc<Registry>,
 }
 
 impl Api {
     /// Serves the calls of a registry.
-    pub fn new(registry: Arc<Registry>) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
         Self { registry }
     }
 

@@ -15,7 +15,7 @@ const KEPT: usize = 50_000;
 
 /// One event.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Position in the call's history; 1 is the first.
     pub sequence: u64,
     /// When it happened.
@@ -26,7 +26,7 @@ pub struct Entry {
 
 /// The log of one call.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     entries: Mutex<VecDeque<Entry>>,
     /// The newest sequence, and whether it is the last one.
     head: watch::Sender<Head>,
@@ -34,7 +34,7 @@ pub struct Journal {
 
 /// How far a log is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// The newest sequence.
     pub sequence: u64,
     /// Whether no more will come.
@@ -49,7 +49,7 @@ impl Default for Journal {
 
 impl Journal {
     /// Adds what happened.
-    pub fn push(&self, at: Timestamp, notice: Notice) {
+    pub(crate) fn push(&self, at: Timestamp, notice: Notice) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let sequence = self.head.borrow().sequence + 1;
         entries.push_back(Entry { sequence, at, notice });
@@ -61,17 +61,17 @@ impl Journal {
     }
 
     /// Notes that the call is over.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.head.send_modify(|head| head.is_closed = true);
     }
 
     /// How far the log is.
-    pub fn head(&self) -> Head {
+    pub(crate) fn head(&self) -> Head {
         *self.head.borrow()
     }
 
     /// Follows the log.
-    pub fn follow(&self) -> watch::Receiver<Head> {
+    pub(crate) fn follow(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
     }
 
@@ -79,7 +79,7 @@ impl Journal {
     ///
     /// # Errors
     /// With the oldest sequence before what is kept, when older events were asked for.
-    pub fn after(&self, sequence: u64, limit: usize) -> Result<Vec<Entry>, u64> {
+    pub(crate) fn after(&self, sequence: u64, limit: usize) -> Result<Vec<Entry>, u64> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(first) = entries.front().map(|entry| entry.sequence) else { return Ok(Vec::new()) };
         if sequence + 1 < first {

@@ -1,4 +1,4 @@
-//! The relay conducts live calls: telephony in, conversation out. It is the only service that talks to SignalWire's
+//! The relay conducts live calls: telephony in, conversation out. It is the only service that talks to `SignalWire`'s
 //! Relay WebSocket, and it owns its calls: their state is in the pure core of `voice-call`, driven by one session
 //! each.
 
@@ -96,7 +96,7 @@ impl Relay {
             self;
         let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
         let server = Server::new("relay", config.server.clone(), voice_proto::DESCRIPTORS)
-            .add(RelayServiceServer::new(grpc::Api::new(registry)));
+            .with(RelayServiceServer::new(grpc::Api::new(registry)));
         let mut background = JoinSet::new();
         background.spawn(phrases.keep(assistants, speech));
         let calls = switchboard.run(events, drain.clone());

@@ -16,7 +16,7 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Clips live as long as the store keeps them; asking again finds them or makes them anew.
-const REFRESH: Duration = Duration::from_secs(600);
+const REFRESH: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -27,18 +27,18 @@ struct Key {
 
 /// Clips by what they say and how.
 #[derive(Debug, Default)]
-pub struct PhraseBook {
+pub(crate) struct PhraseBook {
     clips: RwLock<HashMap<Key, Clip>>,
 }
 
 impl PhraseBook {
     /// The clip of a phrase, if it has been made.
-    pub fn find(&self, assistant: &Assistant, text: &str) -> Option<Clip> {
+    pub(crate) fn find(&self, assistant: &Assistant, text: &str) -> Option<Clip> {
         self.clips.read().unwrap_or_else(PoisonError::into_inner).get(&key(assistant, text)).cloned()
     }
 
     /// Keeps every phrase of every assistant ready, for as long as the relay lives.
-    pub async fn keep(self: Arc<Self>, assistants: Assistants, speech: Arc<dyn Speech>) {
+    pub(crate) async fn keep(self: Arc<Self>, assistants: Assistants, speech: Arc<dyn Speech>) {
         loop {
             let mut is_complete = true;
             for assistant in assistants.all() {

@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use voice_call::{Event, Message, PlaybackId, Progress, TurnId, UtteranceId};
 
 /// A boxed future that outlives its maker.
-pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How long lines and sessions may fall behind each other, in messages. A line that is told more has hung.
-pub const LINE_QUEUE: usize = 256;
+pub(crate) const LINE_QUEUE: usize = 256;
 
 /// The audio path of one call.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ pub struct Recording {
 
 /// A turn to be worked on.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// The call.
     pub call_id: String,
     /// The turn.
@@ -117,7 +117,7 @@ pub struct Turn {
 
 /// How a turn goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnEvent {
+pub(crate) enum TurnEvent {
     /// It went on.
     Progressed(Progress),
     /// It will not be answered.
@@ -128,7 +128,7 @@ pub enum TurnEvent {
 }
 
 /// Has turns worked on.
-pub trait Turns: Send + Sync {
+pub(crate) trait Turns: Send + Sync {
     /// Begins to work on a turn. The stream ends with `ReplyFinished`, `NothingSaid` or `Failed`.
     fn start(&self, turn: Turn) -> BoxStream<'static, TurnEvent>;
 
@@ -137,7 +137,7 @@ pub trait Turns: Send + Sync {
 }
 
 /// Makes speech.
-pub trait Speech: Send + Sync {
+pub(crate) trait Speech: Send + Sync {
     /// Makes a clip, or finds the one that was made before.
     fn clip(&self, text: &str, voice: &str, language: &str) -> Work<Result<Clip, SpeechFailed>>;
 }
@@ -145,4 +145,4 @@ pub trait Speech: Send + Sync {
 /// No engine could make the clip.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no clip could be made: {0}")]
-pub struct SpeechFailed(pub String);
+pub(crate) struct SpeechFailed(pub String);

@@ -16,7 +16,7 @@ const REMEMBERED: usize = 500;
 
 /// What the outside may tell a live call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
+pub(crate) enum Control {
     /// End now.
     End,
     /// Finish the turn, say goodbye, end.
@@ -25,7 +25,7 @@ pub enum Control {
 
 /// One call, as the outside sees it.
 #[derive(Debug)]
-pub struct CallRecord {
+pub(crate) struct CallRecord {
     /// Begins with the relay's id.
     pub call_id: String,
     /// The context it came in on.
@@ -45,7 +45,7 @@ pub struct CallRecord {
 
 /// What changes during a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
+pub(crate) struct Status {
     /// Where it is in its life.
     pub state: State,
     /// What the assistant is doing.
@@ -58,7 +58,7 @@ pub struct Status {
 
 /// All calls of this relay, in the order in which they came.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     inner: Mutex<Inner>,
 }
 
@@ -71,7 +71,7 @@ struct Inner {
 
 impl CallRecord {
     /// Makes the record of a call that rings.
-    pub fn new(
+    pub(crate) fn new(
         call_id: String,
         context: String,
         numbers: (String, String),
@@ -93,7 +93,7 @@ impl CallRecord {
     }
 
     /// The call as it is now.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,7 +108,7 @@ impl CallRecord {
 
 impl Registry {
     /// Adds a call and forgets the oldest of those that are over.
-    pub fn insert(&self, record: Arc<CallRecord>) {
+    pub(crate) fn insert(&self, record: Arc<CallRecord>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let order = inner.next;
         inner.next += 1;
@@ -124,19 +124,19 @@ impl Registry {
     }
 
     /// Finds a call.
-    pub fn find(&self, call_id: &str) -> Option<Arc<CallRecord>> {
+    pub(crate) fn find(&self, call_id: &str) -> Option<Arc<CallRecord>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.by_id.get(call_id).and_then(|order| inner.by_order.get(order)).cloned()
     }
 
     /// Calls that are live.
-    pub fn live(&self) -> Vec<Arc<CallRecord>> {
+    pub(crate) fn live(&self) -> Vec<Arc<CallRecord>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.by_order.values().filter(|record| record.is_live()).cloned().collect()
     }
 
     /// Calls before `before` that `wanted` accepts, newest first, at most `limit`; with the position of each.
-    pub fn page(
+    pub(crate) fn page(
         &self,
         before: Option<u64>,
         limit: usize,

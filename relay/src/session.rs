@@ -25,7 +25,7 @@ const RESULT_QUEUE: usize = 256;
 
 /// What every call uses.
 #[derive(Clone)]
-pub struct Tools {
+pub(crate) struct Tools {
     /// Has turns worked on.
     pub turns: Arc<dyn Turns>,
     /// Makes speech.
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Tools {
 
 /// One call being conducted.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     call: Call,
     record: Arc<CallRecord>,
     assistant: Arc<Assistant>,
@@ -69,7 +69,7 @@ enum Done {
 
 impl Session {
     /// Takes charge of a call that rings. With `has_room` false the caller is told so and the call is ended.
-    pub fn new(
+    pub(crate) fn new(
         record: Arc<CallRecord>,
         assistant: Arc<Assistant>,
         line: Line,
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Conducts the call to its end. Whatever it still has in the works then is dropped with it.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             while let Some(command) = self.call.poll_command() {
                 self.check(&command);

@@ -28,7 +28,7 @@ const PASSED: usize = 256;
 
 /// The relay's side of the telephone exchange.
 #[derive(Debug)]
-pub struct Switchboard {
+pub(crate) struct Switchboard {
     /// First part of this relay's call ids.
     pub relay_id: String,
     /// Sends commands.
@@ -54,7 +54,7 @@ struct Lines {
 
 impl Switchboard {
     /// Conducts calls until `drain` is cancelled and all calls are over.
-    pub async fn run(self, mut events: mpsc::Receiver<Event>, drain: CancellationToken) {
+    pub(crate) async fn run(self, mut events: mpsc::Receiver<Event>, drain: CancellationToken) {
         let mut lines = Lines::default();
         let mut is_draining = false;
         loop {
@@ -146,7 +146,7 @@ impl Lines {
         let session = Session::new(record, assistant, line, control, tools, has_room);
         let both = async move {
             tracing::info!("call taken");
-            let line = async move { work.await };
+            let line = work;
             tokio::join!(session.run(), line);
             tracing::info!("call over");
             leg_id

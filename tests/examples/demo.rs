@@ -16,7 +16,7 @@ use voice_proto::relay::v1::{
 };
 
 /// A turn takes a fraction of this on a machine that is not overloaded.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Caller and assistant, turn by turn. The second reply is interrupted by the third question.
 const SCRIPT: [(&str, &str); 4] = [
@@ -102,7 +102,7 @@ async fn converse(mesh: Mesh, screen: Screen, folder: &Path) -> anyhow::Result<(
     }
     let (view, heard) = (caller.view().await?, caller.heard().await?);
     caller.hang_up().await?;
-    show.to_end().await?;
+    show.rest().await?;
     std::fs::write(folder.join("heard.wav"), &heard)?;
     let checks = check(&show.watch.seen, &view, &heard, &caller).await;
     let transcript =
@@ -133,7 +133,7 @@ impl Show {
         tokio::time::timeout(LIMIT, search).await.with_context(|| format!("nothing came within {LIMIT:?}"))?
     }
 
-    async fn to_end(&mut self) -> anyhow::Result<()> {
+    async fn rest(&mut self) -> anyhow::Result<()> {
         let end = async {
             while self.next().await?.is_some() {}
             anyhow::Ok(())

@@ -74,12 +74,8 @@ impl Mesh {
         let folder = target_folder().join("mesh").join(uuid::Uuid::new_v4().simple().to_string());
         std::fs::create_dir_all(folder.join("clips"))?;
         let mut children = BTreeMap::new();
-        let redis_url = match own_redis(&folder).await? {
-            (child, url) => {
-                children.insert("redis".to_owned(), child);
-                url
-            }
-        };
+        let (redis, redis_url) = own_redis(&folder).await?;
+        children.insert("redis".to_owned(), redis);
         let mut signalwire_args = vec!["signalwire".to_owned()];
         signalwire_args.extend(options.signalwire_args);
         let signalwire = start(&folder, "signalwire", "voice-sim", &signalwire_args, &[]).await?;

@@ -1,3 +1,95 @@
 //! Calls that go well, and calls that do not.
 
 mod conversation;
+mod edges;
+mod faults;
+mod line;
+mod sdk_signalwire;
+
+use std::time::Duration;
+
+use voice_proto::relay::v1::{Activity, PlaybackKind, TranscriptSource, call_event::Event};
+
+use crate::{
+    mesh::{CONTEXT, Mesh, Options, Watch},
+    phone::Caller,
+};
+
+/// Generous: machines here are shared.
+const LIMIT: Duration = Duration::from_secs(40);
+
+const QUESTION: &str = "what are your opening hours";
+const ANSWER: &str = "We are open from nine to six. On sunday we are closed.";
+
+/// A mesh whose provider hears one question, whatever is said, and knows one answer.
+async fn mesh(options: Options) -> Mesh {
+    let canned = ["--stt".to_owned(), format!("canned={QUESTION}"), "--tts".to_owned(), "canned".to_owned()];
+    let groq_args = canned.into_iter().chain(options.groq_args).collect();
+    let mesh = Mesh::start(Options { groq_args, ..options }).await.unwrap();
+    mesh.groq.script(&[(QUESTION, ANSWER)]).await.unwrap();
+    mesh
+}
+
+/// A call whose greeting has been heard.
+async fn greeted(mesh: &Mesh) -> (Caller, Watch) {
+    let (caller, mut watch) = rung(mesh).await;
+    watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
+    (caller, watch)
+}
+
+/// A call that has just come in.
+async fn rung(mesh: &Mesh) -> (Caller, Watch) {
+    let caller = mesh.phone.ring(CONTEXT).await.unwrap();
+    let watch = mesh.watch(&mesh.newest_call().await.unwrap()).await.unwrap();
+    (caller, watch)
+}
+
+/// Asks, and waits until the whole answer has been heard.
+async fn ask(caller: &Caller, watch: &mut Watch) {
+    caller.say(QUESTION).await.unwrap();
+    watch.until(LIMIT, transcript).await.unwrap();
+    watch.until(LIMIT, listening).await.unwrap();
+}
+
+fn started(kind: PlaybackKind) -> impl FnMut(&Event) -> Option<String> {
+    move |event| match event {
+        Event::PlaybackStarted(playback) if playback.kind() == kind => Some(playback.text.clone()),
+        _ => None,
+    }
+}
+
+fn finished(kind: PlaybackKind) -> impl FnMut(&Event) -> Option<()> {
+    move |event| match event {
+        Event::PlaybackFinished(playback) if playback.kind() == kind => Some(()),
+        _ => None,
+    }
+}
+
+fn transcript(event: &Event) -> Option<String> {
+    match event {
+        Event::Transcript(words) if words.source() == TranscriptSource::Worker => Some(words.text.clone()),
+        _ => None,
+    }
+}
+
+fn thinking(event: &Event) -> Option<()> {
+    matches!(event, Event::StateChanged(change) if change.activity() == Activity::Thinking).then_some(())
+}
+
+fn listening(event: &Event) -> Option<()> {
+    matches!(event, Event::StateChanged(change) if change.activity() == Activity::Listening).then_some(())
+}
+
+fn failed(event: &Event) -> Option<String> {
+    match event {
+        Event::TurnFailed(failed) => Some(failed.reason.clone()),
+        _ => None,
+    }
+}
+
+/// Every reply that was played, once for each time.
+fn replies(watch: &Watch) -> Vec<String> {
+    let texts =
+        watch.seen.iter().filter_map(|event| event.event.as_ref().and_then(started(PlaybackKind::Reply)));
+    texts.collect()
+}

@@ -28,8 +28,10 @@ impl Screen {
     /// Finds out what standard output can show.
     pub fn detect() -> Self {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| std::env::var(name).ok());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .find_map(|name| std::env::var_os(name)?.into_string().ok());
         Self {
             has_colour: std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb,
             has_unicode: locale.is_some_and(|locale| locale.to_uppercase().replace('-', "").contains("UTF8")),

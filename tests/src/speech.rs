@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
 /// A sentence takes a fraction of this, on a machine that is not overloaded.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Sentences that were not said, so that recognising the right one means something.
 const DISTRACTORS: [&str; 12] = [

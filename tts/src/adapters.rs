@@ -1,4 +1,4 @@
 //! The engines.
 
-pub mod espeak;
-pub mod groq;
+pub(crate) mod espeak;
+pub(crate) mod groq;

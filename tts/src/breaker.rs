@@ -7,7 +7,7 @@ const FAILURES: u32 = 3;
 /// How long it stays open.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The longest wait that a provider may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A circuit breaker.
 #[derive(Debug, Default)]

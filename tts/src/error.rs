@@ -26,7 +26,7 @@ pub enum Error {
 /// Why an engine did not speak.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct EngineError {
+pub(crate) struct EngineError {
     /// For the log.
     pub message: String,
     /// How long the engine asks to be left alone.
@@ -35,7 +35,7 @@ pub struct EngineError {
 
 impl EngineError {
     /// A failure without further advice.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), retry_after: None }
     }
 }

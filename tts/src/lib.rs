@@ -78,7 +78,7 @@ impl Tts {
         }
         let api = grpc::Api::new(synthesis, config.public_base_url.clone());
         Server::new("tts", config.server, voice_proto::DESCRIPTORS)
-            .add(TtsServiceServer::new(api))
+            .with(TtsServiceServer::new(api))
             .serve(listener, shutdown)
             .await
     }

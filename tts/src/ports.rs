@@ -6,7 +6,7 @@ use crate::error::EngineError;
 
 /// What an engine says, as it comes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Sound {
+pub(crate) enum Sound {
     /// First of all: samples per second of what follows.
     Rate(u32),
     /// Consecutive samples in -1..1.
@@ -14,7 +14,7 @@ pub enum Sound {
 }
 
 /// Something that speaks.
-pub trait Engine: Send + Sync {
+pub(crate) trait Engine: Send + Sync {
     /// Its stable name.
     fn name(&self) -> &'static str;
 

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 
 /// A text to be spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Speech {
+pub(crate) struct Speech {
     /// What to say, as a person would.
     text: String,
     voice: String,
@@ -35,7 +35,7 @@ pub struct Speech {
 
 /// A clip that can be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clip {
+pub(crate) struct Clip {
     /// Its name in the store.
     pub filename: String,
     /// Its exact playing time.
@@ -46,7 +46,7 @@ pub struct Clip {
 
 /// How raw samples are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Format {
+pub(crate) struct Format {
     /// Mu-law, or 16-bit little-endian.
     pub is_mulaw: bool,
     /// Samples per second.
@@ -55,7 +55,7 @@ pub struct Format {
 
 /// Speaks.
 #[derive(Clone, Debug)]
-pub struct Synthesis {
+pub(crate) struct Synthesis {
     engines: Engines,
     clips: Clips,
     /// One at a time for each clip: the second finds what the first has made.
@@ -67,7 +67,7 @@ impl Speech {
     ///
     /// # Errors
     /// When there is nothing to say, or too much.
-    pub fn new(text: &str, voice: String, language: String) -> Result<Self, Error> {
+    pub(crate) fn new(text: &str, voice: String, language: String) -> Result<Self, Error> {
         let invalid = |message: String| Error::InvalidField { field: "text", message };
         let chars = text.chars().count();
         if chars > MOST_CHARS {
@@ -91,7 +91,7 @@ impl Synthesis {
     ///
     /// # Errors
     /// When no engine can speak, or the clip cannot be kept.
-    pub async fn clip(&self, speech: &Speech) -> Result<Clip, Error> {
+    pub(crate) async fn clip(&self, speech: &Speech) -> Result<Clip, Error> {
         let preferred = self.name(0, speech);
         let flight = self.flight(&preferred);
         let guard = flight.lock().await;

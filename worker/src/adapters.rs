@@ -1,4 +1,4 @@
 //! The ports, implemented.
 
-pub mod groq;
-pub mod recordings;
+pub(crate) mod groq;
+pub(crate) mod recordings;

@@ -63,7 +63,7 @@ impl Worker {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let Self { config, listener, jobs, provider, turns } = self;
         let server = Server::new("worker", config.server.clone(), voice_proto::DESCRIPTORS)
-            .add(WorkerServiceServer::new(grpc::Api::new(jobs.clone())));
+            .with(WorkerServiceServer::new(grpc::Api::new(jobs.clone())));
         let mut background = JoinSet::new();
         background.spawn(check(jobs.clone(), server.health()));
         background.spawn(warm(provider));

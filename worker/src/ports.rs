@@ -9,17 +9,17 @@ use tokio::time::Instant;
 use crate::error::TurnError;
 
 /// A boxed future.
-pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where callers' words are kept.
-pub trait Recordings: Send + Sync {
+pub(crate) trait Recordings: Send + Sync {
     /// Downloads one recording.
     fn fetch<'a>(&'a self, url: &'a str, deadline: Instant) -> Work<'a, Result<Bytes, TurnError>>;
 }
 
 /// A stretch of words with what is known of its likelihood.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stretch {
+pub(crate) struct Stretch {
     /// The words.
     pub text: String,
     /// How likely it is that nobody spoke.
@@ -31,7 +31,7 @@ pub struct Stretch {
 }
 
 /// Speech to text.
-pub trait Transcribe: Send + Sync {
+pub(crate) trait Transcribe: Send + Sync {
     /// Recognises a WAV file, 16 kHz, one channel. `language` is an ISO 639-1 code.
     fn transcribe<'a>(
         &'a self,
@@ -43,7 +43,7 @@ pub trait Transcribe: Send + Sync {
 
 /// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
+pub(crate) enum Speaker {
     /// The caller.
     User,
     /// The assistant.
@@ -52,7 +52,7 @@ pub enum Speaker {
 
 /// One message of the conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// Who wrote it.
     pub speaker: Speaker,
     /// The words.
@@ -61,7 +61,7 @@ pub struct Message {
 
 /// How long a reply may make one wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// For its first words.
     pub first: Duration,
     /// For the next ones.
@@ -69,7 +69,7 @@ pub struct Patience {
 }
 
 /// The language model.
-pub trait Reply: Send + Sync {
+pub(crate) trait Reply: Send + Sync {
     /// Writes a reply, piece by piece. The stream ends after the last piece, or with an error.
     fn reply<'a>(
         &'a self,

@@ -16,7 +16,7 @@ const DEFAULT_PROMPT: &str = "You are a friendly assistant on the telephone. Ans
 
 /// One piece of what the caller said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// Where the recording is.
     pub url: String,
     /// Where speech begins in it.
@@ -25,7 +25,7 @@ pub struct Piece {
 
 /// A turn to be worked on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TurnRequest {
+pub(crate) struct TurnRequest {
     /// What the caller said, in order.
     pub pieces: Vec<Piece>,
     /// Words that come before it in the same message.

@@ -30,11 +30,11 @@ const LEAST_VOICE: Duration = Duration::from_millis(200);
 /// What the models work on.
 const STT_HERTZ: u32 = 16_000;
 /// The longest recording that is taken.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// What a turn needs.
 #[derive(Clone)]
-pub struct Ports {
+pub(crate) struct Ports {
     /// Where callers' words are.
     pub recordings: Arc<dyn Recordings>,
     /// Speech to text.
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Ports {
 
 /// What came of a turn. Both are empty when nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// All that the caller said.
     pub transcript: String,
     /// The reply.
@@ -59,7 +59,7 @@ pub struct Outcome {
 }
 
 /// Where a turn reports how far it is.
-pub trait Listener: Send + Sync {
+pub(crate) trait Listener: Send + Sync {
     /// Something happened.
     fn tell(&self, progress: Progress) -> impl Future<Output = ()> + Send;
 }
@@ -68,7 +68,7 @@ pub trait Listener: Send + Sync {
 ///
 /// # Errors
 /// When it cannot be answered before `deadline`.
-pub async fn run(
+pub(crate) async fn run(
     ports: &Ports,
     request: TurnRequest,
     deadline: Instant,

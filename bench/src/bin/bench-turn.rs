@@ -16,7 +16,7 @@ use voice_proto::relay::v1::{Activity, PlaybackKind, call_event::Event};
 const TURNS: usize = 40;
 /// Starts of each service.
 const STARTS: usize = 5;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const QUESTION: &str = "yes";
 /// Two plays: the first clause alone, the rest packed.
 const REPLY: &str = "Here is the first part. And this is the second part of it.";

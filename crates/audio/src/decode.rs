@@ -44,7 +44,7 @@ fn decode_compressed(bytes: &[u8], limit: Duration) -> Result<Audio, AudioError>
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_mins(1);
 
     #[test]
     fn what_is_not_audio_is_a_typed_error() {

@@ -33,8 +33,8 @@ impl Default for Config {
             turn_budget: Duration::from_secs(8),
             no_input_after: Duration::from_secs(8),
             no_input_prompts: 2,
-            max_utterance: Duration::from_secs(60),
-            max_call: Duration::from_secs(30 * 60),
+            max_utterance: Duration::from_mins(1),
+            max_call: Duration::from_mins(30),
             max_turns: 200,
             can_transfer: false,
         }

@@ -259,9 +259,7 @@ impl Mouth {
     /// Falls silent. Gives the playback to be stopped and what the caller missed.
     pub(crate) fn cut(&mut self, now: Instant) -> Option<Cut> {
         let queued = std::mem::take(&mut self.queue);
-        if self.playing().is_none() {
-            return None;
-        }
+        self.playing()?;
         let State::Playing(playing) = std::mem::replace(&mut self.state, State::Idle { since: now }) else {
             return None;
         };

@@ -62,7 +62,7 @@ pub fn http_client(proxy: Proxy) -> Result<reqwest::Client, reqwest::Error> {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(15))
-        .pool_idle_timeout(Duration::from_secs(300));
+        .pool_idle_timeout(Duration::from_mins(5));
     match proxy {
         Proxy::FromEnvironment => builder.build(),
         Proxy::None => builder.no_proxy().build(),

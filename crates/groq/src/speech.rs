@@ -126,12 +126,11 @@ impl std::fmt::Debug for SpeechStream {
 
 impl Reader {
     async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        let piece = match self.first_deadline.take() {
-            Some(deadline) => self.first_piece(deadline).await,
-            None => {
-                let deadline = Instant::now() + self.between;
-                self.piece(deadline, Stage::Next).await
-            }
+        let piece = if let Some(deadline) = self.first_deadline.take() {
+            self.first_piece(deadline).await
+        } else {
+            let deadline = Instant::now() + self.between;
+            self.piece(deadline, Stage::Next).await
         };
         if !matches!(piece, Some(Ok(_))) {
             self.bytes = None;

@@ -100,16 +100,13 @@ async fn run(client: Client, mut requests: mpsc::Receiver<Request>) {
     let mut watchers = Watchers::default();
     let mut backoff = FIRST_BACKOFF;
     loop {
-        match tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await {
-            Ok(Ok(connection)) => {
-                backoff = FIRST_BACKOFF;
-                let (mut sink, stream) = connection.split();
-                if serve(&mut sink, stream, &mut requests, &mut watchers).await.is_none() {
-                    return;
-                }
-                tracing::warn!("the subscription to redis was lost");
+        if let Ok(Ok(connection)) = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await {
+            backoff = FIRST_BACKOFF;
+            let (mut sink, stream) = connection.split();
+            if serve(&mut sink, stream, &mut requests, &mut watchers).await.is_none() {
+                return;
             }
-            Ok(Err(_)) | Err(_) => {}
+            tracing::warn!("the subscription to redis was lost");
         }
         tokio::time::sleep(backoff).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);

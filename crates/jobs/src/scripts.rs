@@ -11,8 +11,8 @@ return waiting
 ";
 
 /// Takes the most urgent message into `unacked`, in kombu's own shape and with its text unchanged. What has no tag
-/// goes to the dead list. KEYS: four lists, unacked, unacked_index, dead list. ARGV: prefix of revocations.
-/// Gives {0} for nothing, {1, message, tag, is_revoked}, or {2, message}.
+/// goes to the dead list. KEYS: four lists, unacked, `unacked_index`, dead list. ARGV: prefix of revocations.
+/// Gives {0} for nothing, {1, message, tag, `is_revoked`}, or {2, message}.
 pub(crate) const CLAIM: &str = r"
 for i = 1, 4 do
   local raw = redis.call('RPOP', KEYS[i])
@@ -41,7 +41,7 @@ return {0}
 ";
 
 /// Stores a result (unless a success is there already) and lets go of the message. KEYS: result, unacked,
-/// unacked_index. ARGV: result or empty, expiry in seconds, tag.
+/// `unacked_index`. ARGV: result or empty, expiry in seconds, tag.
 pub(crate) const FINISH: &str = r#"
 if ARGV[1] ~= '' then
   local old = redis.call('GET', KEYS[1])
@@ -55,7 +55,7 @@ redis.call('ZREM', KEYS[3], ARGV[3])
 return 1
 "#;
 
-/// Hands a message back. KEYS: unacked, unacked_index, queue. ARGV: tag, message.
+/// Hands a message back. KEYS: unacked, `unacked_index`, queue. ARGV: tag, message.
 pub(crate) const HAND_BACK: &str = r"
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 1 then
   redis.call('ZREM', KEYS[2], ARGV[1])
@@ -65,7 +65,7 @@ end
 return 0
 ";
 
-/// Moves a message in hand to the dead list. KEYS: unacked, unacked_index, dead list. ARGV: tag, entry.
+/// Moves a message in hand to the dead list. KEYS: unacked, `unacked_index`, dead list. ARGV: tag, entry.
 pub(crate) const BURY: &str = r"
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])

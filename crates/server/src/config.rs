@@ -189,12 +189,11 @@ pub fn is_loopback_url(url: &str) -> bool {
 /// Reads a listening address such as `127.0.0.1:50051` or `localhost:0`.
 pub(crate) fn listen_addr(env: &mut Env, name: &str, default: SocketAddr) -> SocketAddr {
     let Some(value) = env.optional(name) else { return default };
-    match value.to_socket_addrs().ok().and_then(|mut addrs| addrs.next()) {
-        Some(addr) => addr,
-        None => {
-            env.problem(name, format!("\"{value}\" is not an address with a port, such as {default}"));
-            default
-        }
+    if let Some(addr) = value.to_socket_addrs().ok().and_then(|mut addrs| addrs.next()) {
+        addr
+    } else {
+        env.problem(name, format!("\"{value}\" is not an address with a port, such as {default}"));
+        default
     }
 }
 

@@ -112,7 +112,7 @@ impl Server {
 
     /// Adds a service; its health entry comes with it.
     #[must_use]
-    pub fn add<S>(mut self, service: S) -> Self
+    pub fn with<S>(mut self, service: S) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
             + NamedService
@@ -132,7 +132,7 @@ impl Server {
         Health { reporter: self.reporter.clone() }
     }
 
-    /// Serves until `shutdown` completes, then drains: NOT_SERVING, no new connections, live requests get
+    /// Serves until `shutdown` completes, then drains: `NOT_SERVING`, no new connections, live requests get
     /// `DRAIN_SECONDS`, what is left is dropped.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Server {
                 tracing::info!("drained");
             }
             Err(_) => {
-                tracing::warn!(seconds = config.drain_timeout.as_secs(), "drain timed out, streams were cut")
+                tracing::warn!(seconds = config.drain_timeout.as_secs(), "drain timed out, streams were cut");
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A typed client of SignalWire's Relay WebSocket (the flat dialect of `signalwire.*` and `calling.*` methods), for
+//! A typed client of `SignalWire`'s Relay WebSocket (the flat dialect of `signalwire.*` and `calling.*` methods), for
 //! the part of it that concerns calls.
 //!
 //! ```no_run

@@ -105,7 +105,7 @@ impl Recordings {
                 Ok(Ok(bytes)) => return Ok(bytes),
                 Ok(Err(error @ (RecordingError::Missing | RecordingError::Connection(_)))) => last = error,
                 Ok(Err(RecordingError::Status(status))) if status >= 500 => {
-                    last = RecordingError::Status(status)
+                    last = RecordingError::Status(status);
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(last),

@@ -13,7 +13,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Provider {
-    /// SignalWire RELAY, with a telephone behind it.
+    /// `SignalWire` RELAY, with a telephone behind it.
     Signalwire(voice_sim::signalwire::Args),
     /// Groq: STT, LLM and TTS.
     Groq(voice_sim::groq::Args),

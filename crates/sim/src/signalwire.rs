@@ -1,4 +1,4 @@
-//! SignalWire RELAY, with a telephone behind it.
+//! `SignalWire` RELAY, with a telephone behind it.
 //!
 //! The flat RELAY dialect on a WebSocket (versions 2 and 3), a caller with a mouth and an ear, recordings over HTTP,
 //! and a control API for tests. On readiness one line of JSON goes to stdout:
@@ -68,7 +68,7 @@ const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for tasks to end after the last listener has.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How the pretend SignalWire is started.
+/// How the pretend `SignalWire` is started.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Address of the RELAY WebSocket, without TLS.

@@ -1,4 +1,4 @@
-//! The recording door: one call's audio path over SignalWire's Relay commands.
+//! The recording door: one call's audio path over `SignalWire`'s Relay commands.
 //!
 //! Two operations run side by side for as long as the call listens. The **tape** records what the caller says; the
 //! **ear** tells when he begins and ends, with words as they come. Either may end by itself at any time and is then
@@ -209,7 +209,6 @@ impl RecordingLine {
 
     async fn take_event(&mut self, event: CallEvent) {
         match event {
-            CallEvent::State(CallState::Ringing) => {}
             CallEvent::State(CallState::Answered) => self.answered().await,
             CallEvent::State(CallState::Ending | CallState::Ended) => self.hung_up().await,
             CallEvent::Play { control_id, state } => self.played(&control_id, state).await,
@@ -220,7 +219,8 @@ impl RecordingLine {
                 let end = self.client.end(&self.leg, "hangup");
                 self.work.spawn(async move { Answered::Ended(end.await) });
             }
-            CallEvent::Connect(ConnectState::Connecting | ConnectState::Connected) => {}
+            CallEvent::State(CallState::Ringing)
+            | CallEvent::Connect(ConnectState::Connecting | ConnectState::Connected) => {}
         }
     }
 

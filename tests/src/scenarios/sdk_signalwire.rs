@@ -1,4 +1,4 @@
-//! The pretend SignalWire in the hands of the vendor's own SDKs: what they accept, our client may rely on.
+//! The pretend `SignalWire` in the hands of the vendor's own SDKs: what they accept, our client may rely on.
 //!
 //! Needs `.venv` (from `tests/sdk/requirements.txt`) and `tests/sdk/node_modules`.
 
@@ -18,7 +18,7 @@ use tokio::{
 
 const CALLER_TEXT: &str = "what are your opening hours";
 /// The longest conversation of the two takes six seconds on an idle machine.
-const SDK_TIMEOUT: Duration = Duration::from_secs(120);
+const SDK_TIMEOUT: Duration = Duration::from_mins(2);
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Deserialize)]
@@ -45,7 +45,8 @@ impl Simulator {
             .spawn()?;
         let stdout = process.stdout.take().context("stdout is piped")?;
         let mut lines = BufReader::new(stdout).lines();
-        let line = timeout(START_TIMEOUT, lines.next_line()).await??.context("the simulator ended at once")?;
+        let line =
+            timeout(START_TIMEOUT, lines.next_line()).await??.context("the simulator ended at once")?;
         Ok(Self { addresses: serde_json::from_str(&line)?, folder, _process: process })
     }
 
@@ -89,7 +90,11 @@ async fn the_python_sdk_holds_a_whole_conversation_over_tls() -> anyhow::Result<
     let wav = simulator.caller_wav().await?;
     let mut python = child(here("../.venv/bin/python"));
     python.env("SIGNALWIRE_RELAY_CA_FILE", simulator.folder.path().join("cert.pem"));
-    python.arg(here("sdk/signalwire_py.py")).args([host, &simulator.addresses.http_url]).arg(wav).arg(CALLER_TEXT);
+    python
+        .arg(here("sdk/signalwire_py.py"))
+        .args([host, &simulator.addresses.http_url])
+        .arg(wav)
+        .arg(CALLER_TEXT);
     run(&mut python).await
 }
 

@@ -20,7 +20,7 @@ const SPEED: &str = "150";
 
 /// The engine of last resort.
 #[derive(Clone, Copy, Debug)]
-pub struct Espeak;
+pub(crate) struct Espeak;
 
 impl Engine for Espeak {
     fn name(&self) -> &'static str {

@@ -21,7 +21,7 @@ const DEADLINES: StreamDeadlines =
 
 /// The preferred engine.
 #[derive(Clone, Debug)]
-pub struct GroqEngine {
+pub(crate) struct GroqEngine {
     /// The client.
     pub groq: Groq,
     /// The model.

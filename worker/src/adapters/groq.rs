@@ -17,7 +17,7 @@ const MOST_TOKENS: u32 = 300;
 
 /// A provider with the models to use.
 #[derive(Clone, Debug)]
-pub struct Provider {
+pub(crate) struct Provider {
     /// The client.
     pub groq: Groq,
     /// Speech to text.

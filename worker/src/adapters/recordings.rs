@@ -1,4 +1,4 @@
-//! Recordings from SignalWire.
+//! Recordings from `SignalWire`.
 
 use bytes::Bytes;
 use tokio::time::Instant;

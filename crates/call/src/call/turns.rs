@@ -204,13 +204,12 @@ impl Talk {
             out.push(Command::CancelTurn { turn: turn.id });
         }
         out.report(Notice::TurnCancelled { turn: turn.id, reason });
-        match turn.transcript {
+        self.carry = if let Some(text) = turn.transcript {
             // The transcript is of the whole message, earlier words included.
-            Some(text) => self.carry = Carry { utterances: Vec::new(), text },
-            None => {
-                let text = joined([turn.earlier_text.as_str(), self.carry.text.as_str()].into_iter());
-                self.carry = Carry { utterances: turn.utterances, text };
-            }
-        }
+            Carry { utterances: Vec::new(), text }
+        } else {
+            let text = joined([turn.earlier_text.as_str(), self.carry.text.as_str()].into_iter());
+            Carry { utterances: turn.utterances, text }
+        };
     }
 }

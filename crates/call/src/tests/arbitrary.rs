@@ -32,7 +32,7 @@ fn event(latest: (u32, u32, u32)) -> impl Fn(&(u8, u8)) -> Event {
             13 => progress(Progress::ReplyFinished),
             14 => progress(Progress::NothingSaid),
             15 => Event::TurnFailed { turn, reason: "X".into() },
-            16 | 17 => Event::ClipReady { clip, duration: Duration::from_millis(1_000) },
+            16 | 17 => Event::ClipReady { clip, duration: Duration::from_secs(1) },
             18 => Event::ClipFailed { clip },
             19 => Event::PlaybackStarted { playback },
             20 | 21 => Event::PlaybackFinished { playback },
@@ -87,7 +87,7 @@ proptest! {
     ) {
         #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
         let now = Instant::now();
-        let config = Config { can_transfer, max_call: Duration::from_secs(300), ..Config::default() };
+        let config = Config { can_transfer, max_call: Duration::from_mins(5), ..Config::default() };
         let mut run = Run { call: Call::answer(now, config), invariants: Invariants::default(), latest: (0, 0, 0), now };
         run.call.handle(now, Event::Answered);
         run.take_commands();

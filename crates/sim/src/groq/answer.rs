@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Nothing lasts forever, not even a hang.
-const LONGEST_HANG: Duration = Duration::from_secs(600);
+const LONGEST_HANG: Duration = Duration::from_mins(10);
 /// What was written before a connection breaks has to be on its way first.
 const FLUSH: Duration = Duration::from_millis(20);
 

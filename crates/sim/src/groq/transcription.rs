@@ -24,7 +24,7 @@ use super::{
 /// The shortest audio that Groq takes.
 const SHORTEST: Duration = Duration::from_millis(10);
 /// Longer than any utterance.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 /// The longest prompt that Groq takes.
 const MOST_PROMPT_CHARS: usize = 896;
 /// Below this, in every 20 ms, nobody speaks: -45 dB.

@@ -29,7 +29,7 @@ use super::{
 };
 
 /// Longest thing that a caller says at once.
-const LONGEST_UTTERANCE: std::time::Duration = std::time::Duration::from_secs(600);
+const LONGEST_UTTERANCE: std::time::Duration = std::time::Duration::from_mins(10);
 /// Largest WAV that is taken: ten minutes at 48 kHz.
 const LARGEST_WAV: usize = 64 * 1024 * 1024;
 /// Journal lines per piece of a stream.

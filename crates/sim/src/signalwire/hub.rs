@@ -151,12 +151,11 @@ impl Hub {
     pub(crate) fn attach(&self, socket: &Socket, resume: Option<&str>) -> Attached {
         let mut inner = self.lock();
         let known = resume.filter(|protocol| inner.sessions.contains_key(*protocol));
-        let (protocol, is_restored) = match known {
-            Some(protocol) => (protocol.to_owned(), true),
-            None => {
-                let id = uuid::Uuid::new_v4();
-                (format!("signalwire_{}_{id}_voicesim", uuid::Uuid::new_v4().simple()), false)
-            }
+        let (protocol, is_restored) = if let Some(protocol) = known {
+            (protocol.to_owned(), true)
+        } else {
+            let id = uuid::Uuid::new_v4();
+            (format!("signalwire_{}_{id}_voicesim", uuid::Uuid::new_v4().simple()), false)
         };
         let session = inner.sessions.entry(protocol.clone()).or_default();
         session.contexts.clear();

