@@ -293,8 +293,11 @@ async fn start(
     Child::start(Spec { name, program: &binary(program), args, env, folder, announces: true }).await
 }
 
-/// A Redis of our own: valkey or redis, whichever is installed.
-async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
+/// Starts a Redis of our own: valkey or redis, whichever is installed. Gives its URL too.
+///
+/// # Errors
+/// When neither is installed.
+pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
     let [port] = free_ports::<1>()?;
     let program = ["redis-server", "valkey-server"]
         .into_iter()
