@@ -110,9 +110,10 @@ async fn run() -> anyhow::Result<()> {
         children.push(signalwire);
     }
     for service in SERVICES {
+        let program = binary(service);
         let child = Child::start(Spec {
             name: service,
-            program: &binary(service),
+            program: &program,
             args: &[],
             env: &env.0,
             folder: &folder,
@@ -148,8 +149,8 @@ async fn watch(mut children: Vec<Child>) -> anyhow::Result<()> {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => break None,
             _ = tick.tick() => {
-                if let Some(child) = children.iter_mut().find(|child| !child.is_running()) {
-                    break Some(child.log().lines().rev().take(10).collect::<Vec<_>>().join("\n"));
+                if let Some(at) = children.iter_mut().position(|child| !child.is_running()) {
+                    break Some(children[at].log().lines().rev().take(10).collect::<Vec<_>>().join("\n"));
                 }
             }
         }

@@ -51,8 +51,12 @@ async fn whatever_happens_to_groqs_voice_the_caller_hears_the_reply() {
         json!({ "kind": "cut" }),
         json!({ "kind": "nonsense" }),
     ] {
-        let mesh = mesh(Options::default()).await;
+        let mut mesh = mesh(Options::default()).await;
         let (caller, mut watch) = greeted(&mesh).await;
+        assert!(
+            !mesh.child("tts").log().contains("an engine failed"),
+            "the preferred engine spoke until now"
+        );
         mesh.groq.faults(json!({ "tts": fault })).await.unwrap();
         ask(&caller, &mut watch).await;
         assert_eq!(replies(&watch).join(" "), ANSWER);

@@ -106,7 +106,7 @@ impl Engine for GroqEngine {
                 count += whole;
                 yield Ok(Sound::Samples(known.decode(&buffer[..whole])));
             }
-            let is_cut = left != usize::MAX && left > whole + known.block_bytes();
+            let is_cut = known.data_len.is_some_and(|announced| count + known.block_bytes() < announced);
             if count == 0 || is_cut {
                 yield Err(EngineError::new("the answer holds less sound than it says"));
             }
