@@ -35,8 +35,8 @@ bench: bench-turn ## every benchmark
 
 bench-turn: ## what the mesh adds to a turn, and the longest silence of every fault
 	@tests/setup.sh demo
-	@cargo build --workspace --all-targets --release
-	@target/release/bench-turn
+	@$(CARGO_BUILD)
+	@target/debug/bench-turn
 
 setup: ## install what the tests need
 	@tests/setup.sh test

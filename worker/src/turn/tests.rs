@@ -1,1 +1,170 @@
 //! A turn with ports in memory.
+
+use std::sync::{Mutex, PoisonError};
+
+use futures::stream;
+
+use super::*;
+use crate::ports::{Stretch, Work};
+
+const DEADLINE: Duration = Duration::from_secs(8);
+
+/// Answers as it is told, and notes what it is asked.
+#[derive(Default)]
+struct World {
+    recording: Vec<u8>,
+    heard: Mutex<Vec<Result<Vec<Stretch>, TurnError>>>,
+    written: Mutex<Vec<Vec<Result<String, TurnError>>>>,
+    asked: Mutex<Vec<Vec<Message>>>,
+    transcribed: Mutex<Vec<Duration>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Recordings for World {
+    fn fetch<'a>(&'a self, url: &'a str, _: Instant) -> Work<'a, Result<Bytes, TurnError>> {
+        let found = if url == "missing" {
+            Err(TurnError::fatal("RECORDING_MISSING", "no"))
+        } else {
+            Ok(Bytes::from(self.recording.clone()))
+        };
+        Box::pin(async move { found })
+    }
+}
+
+impl Transcribe for World {
+    fn transcribe<'a>(
+        &'a self,
+        wav: Bytes,
+        _: Option<&'a str>,
+        _: Duration,
+    ) -> Work<'a, Result<Vec<Stretch>, TurnError>> {
+        lock(&self.transcribed).push(wav::read(&wav).unwrap().duration());
+        let answer = lock(&self.heard).remove(0);
+        Box::pin(async move { answer })
+    }
+}
+
+impl Reply for World {
+    fn reply<'a>(
+        &'a self,
+        _: &'a str,
+        messages: &'a [Message],
+        _: Patience,
+    ) -> Work<'a, Result<stream::BoxStream<'static, Result<String, TurnError>>, TurnError>> {
+        lock(&self.asked).push(messages.to_vec());
+        let pieces = lock(&self.written).remove(0);
+        Box::pin(async move { Ok(stream::iter(pieces).boxed()) })
+    }
+}
+
+#[derive(Default)]
+struct Notes(Mutex<Vec<Progress>>);
+
+impl Listener for Notes {
+    async fn tell(&self, progress: Progress) {
+        lock(&self.0).push(progress);
+    }
+}
+
+fn speech(seconds: f32) -> Vec<u8> {
+    let voice = |n: usize| 0.3 * (n as f32 * 0.4).sin();
+    let samples = (0..(seconds * 8_000.0) as usize).map(|n| if n < 8_000 { 0.0 } else { voice(n) }).collect();
+    wav::write_pcm16(&Audio { samples, sample_rate_hertz: 8_000 })
+}
+
+fn said(text: &str) -> Result<Vec<Stretch>, TurnError> {
+    Ok(vec![Stretch { text: text.into(), ..Stretch::default() }])
+}
+
+fn request() -> TurnRequest {
+    TurnRequest {
+        pieces: vec![Piece { url: "r".into(), speech_start: Duration::from_millis(1_000) }],
+        earlier_text: String::new(),
+        history: Vec::new(),
+        prompt: "Be brief.".into(),
+        language: Some("en".into()),
+        deadline: None,
+        wants_bare_reply: false,
+    }
+}
+
+async fn turn(world: World, request: TurnRequest) -> (Result<Outcome, TurnError>, Vec<Progress>, Arc<World>) {
+    let world = Arc::new(world);
+    let ports = Ports { recordings: world.clone(), transcribe: world.clone(), reply: world.clone() };
+    let notes = Notes::default();
+    let result = run(&ports, request, Instant::now() + DEADLINE, &notes).await;
+    (result, notes.0.into_inner().unwrap_or_default(), world)
+}
+
+fn world(heard: Vec<Result<Vec<Stretch>, TurnError>>, written: Vec<Vec<Result<String, TurnError>>>) -> World {
+    World {
+        recording: speech(3.0),
+        heard: Mutex::new(heard),
+        written: Mutex::new(written),
+        ..World::default()
+    }
+}
+
+#[tokio::test]
+async fn a_recording_is_cut_understood_and_answered() {
+    let pieces = vec![Ok("Hi ".to_owned()), Ok("there.".to_owned())];
+    let (result, notes, world) = turn(world(vec![said(" Hello.")], vec![pieces]), request()).await;
+    assert_eq!(result.unwrap(), Outcome { transcript: "Hello.".into(), reply: "Hi there.".into() });
+    assert!(
+        matches!(&notes[..], [Progress::Fetched { .. }, Progress::Transcript { .. }, Progress::ReplyDelta { text }] if text == "Hi there.")
+    );
+    assert_eq!(lock(&world.transcribed)[0], Duration::from_millis(2_500), "cut half a second before speech");
+}
+
+#[tokio::test]
+async fn silence_and_phantoms_are_nothing_said_and_cost_no_reply() {
+    let silent = World { recording: wav::write_mulaw(&[0xFF; 16_000]), ..World::default() };
+    let (result, _, asked) = turn(silent, request()).await;
+    assert_eq!((result.unwrap(), lock(&asked.transcribed).len()), (Outcome::default(), 0));
+    let phantom = Stretch { text: "Thank you.".into(), no_speech: Some(0.4), ..Stretch::default() };
+    let (result, ..) = turn(world(vec![Ok(vec![phantom])], vec![]), request()).await;
+    assert_eq!(result.unwrap(), Outcome::default());
+}
+
+#[tokio::test]
+async fn earlier_words_and_earlier_recordings_make_one_message() {
+    let mut both = request();
+    both.earlier_text = "I want".into();
+    both.pieces.insert(0, Piece { url: "earlier".into(), speech_start: Duration::ZERO });
+    let (result, _, world) =
+        turn(world(vec![said("a table"), said("for two.")], vec![vec![Ok("Gladly.".into())]]), both).await;
+    assert_eq!(result.unwrap().transcript, "I want a table for two.");
+    assert_eq!(lock(&world.asked)[0].len(), 1);
+}
+
+#[tokio::test]
+async fn one_quick_failure_is_tried_again_and_a_broken_reply_is_not() {
+    let passing = || TurnError::passing("STT_UNAVAILABLE", "500");
+    let (result, ..) =
+        turn(world(vec![Err(passing()), said("Hello.")], vec![vec![Ok("Hi.".into())]]), request()).await;
+    assert_eq!(result.unwrap().reply, "Hi.");
+    let broken = vec![Ok("Hi".to_owned()), Err(TurnError::passing("LLM_TRUNCATED", "cut"))];
+    let (result, ..) = turn(world(vec![said("Hello.")], vec![broken]), request()).await;
+    assert_eq!(result.unwrap_err().reason, "LLM_TRUNCATED");
+    let waits = TurnError { retry_after: Some(Duration::from_secs(30)), ..passing() };
+    let (result, ..) = turn(world(vec![Err(waits)], vec![]), request()).await;
+    assert_eq!(result.unwrap_err().reason, "STT_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn what_cannot_be_fetched_or_decoded_says_so() {
+    let missing = TurnRequest {
+        pieces: vec![Piece { url: "missing".into(), speech_start: Duration::ZERO }],
+        ..request()
+    };
+    let (result, ..) = turn(world(vec![], vec![]), missing).await;
+    assert_eq!(result.unwrap_err().reason, "RECORDING_MISSING");
+    let junk = World { recording: b"<html>".to_vec(), ..World::default() };
+    let (result, ..) = turn(junk, request()).await;
+    assert_eq!(result.unwrap_err().reason, "RECORDING_NOT_AUDIO");
+    let (result, ..) = turn(world(vec![said("Hello.")], vec![vec![]]), request()).await;
+    assert_eq!(result.unwrap_err().reason, "LLM_EMPTY");
+}

@@ -1,0 +1,50 @@
+//! The pretend Groq in the hands of the vendor's own SDK.
+
+use std::{path::Path, process::Stdio};
+
+use tokio::process::Command;
+
+use crate::{
+    child::{Child, Spec},
+    groq::GroqSim,
+    mesh::binary,
+    speech::spoken,
+};
+
+const WORDS: &str = "what are your opening hours";
+
+#[tokio::test]
+async fn groqs_python_sdk_lists_transcribes_chats_and_speaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, args) = (binary("voice-sim"), ["groq".to_owned()]);
+    let spec = Spec {
+        name: "groq",
+        program: &program,
+        args: &args,
+        env: &[],
+        folder: folder.path(),
+        announces: true,
+    };
+    let simulator = Child::start(spec).await.unwrap();
+    let base_url = simulator.said("base_url").unwrap();
+    let control = GroqSim::new(base_url.clone());
+    control.grammar(&[WORDS]).await.unwrap();
+    control.script(&[("hello there", "Good day to you.")]).await.unwrap();
+    let wav = folder.path().join("said.wav");
+    std::fs::write(&wav, spoken(WORDS).await.unwrap()).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("../.venv/bin/python");
+    assert!(python.exists(), "the SDKs are not installed: run `make setup`");
+    let run = Command::new(python)
+        .arg(root.join("sdk/groq_py.py"))
+        .arg(base_url)
+        .arg(wav)
+        .arg(WORDS)
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(super::LIMIT * 2, run).await.unwrap().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}
