@@ -75,13 +75,13 @@ fn speech(seconds: f32) -> Vec<u8> {
     wav::write_pcm16(&Audio { samples, sample_rate_hertz: 8_000 })
 }
 
-fn said(text: &str) -> Result<Vec<Stretch>, TurnError> {
-    Ok(vec![Stretch { text: text.into(), ..Stretch::default() }])
+fn heard(text: &str) -> Vec<Stretch> {
+    vec![Stretch { text: text.into(), ..Stretch::default() }]
 }
 
 fn request() -> TurnRequest {
     TurnRequest {
-        pieces: vec![Piece { url: "r".into(), speech_start: Duration::from_millis(1_000) }],
+        pieces: vec![Piece { url: "r".into(), speech_start: Duration::from_secs(1) }],
         earlier_text: String::new(),
         history: Vec::new(),
         prompt: "Be brief.".into(),
@@ -99,10 +99,13 @@ async fn turn(world: World, request: TurnRequest) -> (Result<Outcome, TurnError>
     (result, notes.0.into_inner().unwrap_or_default(), world)
 }
 
-fn world(heard: Vec<Result<Vec<Stretch>, TurnError>>, written: Vec<Vec<Result<String, TurnError>>>) -> World {
+fn world(
+    stretches: Vec<Result<Vec<Stretch>, TurnError>>,
+    written: Vec<Vec<Result<String, TurnError>>>,
+) -> World {
     World {
         recording: speech(3.0),
-        heard: Mutex::new(heard),
+        heard: Mutex::new(stretches),
         written: Mutex::new(written),
         ..World::default()
     }
@@ -111,7 +114,7 @@ fn world(heard: Vec<Result<Vec<Stretch>, TurnError>>, written: Vec<Vec<Result<St
 #[tokio::test]
 async fn a_recording_is_cut_understood_and_answered() {
     let pieces = vec![Ok("Hi ".to_owned()), Ok("there.".to_owned())];
-    let (result, notes, world) = turn(world(vec![said(" Hello.")], vec![pieces]), request()).await;
+    let (result, notes, world) = turn(world(vec![Ok(heard(" Hello."))], vec![pieces]), request()).await;
     assert_eq!(result.unwrap(), Outcome { transcript: "Hello.".into(), reply: "Hi there.".into() });
     assert!(
         matches!(&notes[..], [Progress::Fetched { .. }, Progress::Transcript { .. }, Progress::ReplyDelta { text }] if text == "Hi there.")
@@ -134,8 +137,11 @@ async fn earlier_words_and_earlier_recordings_make_one_message() {
     let mut both = request();
     both.earlier_text = "I want".into();
     both.pieces.insert(0, Piece { url: "earlier".into(), speech_start: Duration::ZERO });
-    let (result, _, world) =
-        turn(world(vec![said("a table"), said("for two.")], vec![vec![Ok("Gladly.".into())]]), both).await;
+    let (result, _, world) = turn(
+        world(vec![Ok(heard("a table")), Ok(heard("for two."))], vec![vec![Ok("Gladly.".into())]]),
+        both,
+    )
+    .await;
     assert_eq!(result.unwrap().transcript, "I want a table for two.");
     assert_eq!(lock(&world.asked)[0].len(), 1);
 }
@@ -144,10 +150,10 @@ async fn earlier_words_and_earlier_recordings_make_one_message() {
 async fn one_quick_failure_is_tried_again_and_a_broken_reply_is_not() {
     let passing = || TurnError::passing("STT_UNAVAILABLE", "500");
     let (result, ..) =
-        turn(world(vec![Err(passing()), said("Hello.")], vec![vec![Ok("Hi.".into())]]), request()).await;
+        turn(world(vec![Err(passing()), Ok(heard("Hello."))], vec![vec![Ok("Hi.".into())]]), request()).await;
     assert_eq!(result.unwrap().reply, "Hi.");
     let broken = vec![Ok("Hi".to_owned()), Err(TurnError::passing("LLM_TRUNCATED", "cut"))];
-    let (result, ..) = turn(world(vec![said("Hello.")], vec![broken]), request()).await;
+    let (result, ..) = turn(world(vec![Ok(heard("Hello."))], vec![broken]), request()).await;
     assert_eq!(result.unwrap_err().reason, "LLM_TRUNCATED");
     let waits = TurnError { retry_after: Some(Duration::from_secs(30)), ..passing() };
     let (result, ..) = turn(world(vec![Err(waits)], vec![]), request()).await;
@@ -165,6 +171,6 @@ async fn what_cannot_be_fetched_or_decoded_says_so() {
     let junk = World { recording: b"<html>".to_vec(), ..World::default() };
     let (result, ..) = turn(junk, request()).await;
     assert_eq!(result.unwrap_err().reason, "RECORDING_NOT_AUDIO");
-    let (result, ..) = turn(world(vec![said("Hello.")], vec![vec![]]), request()).await;
+    let (result, ..) = turn(world(vec![Ok(heard("Hello."))], vec![vec![]]), request()).await;
     assert_eq!(result.unwrap_err().reason, "LLM_EMPTY");
 }
