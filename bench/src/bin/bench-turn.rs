@@ -18,8 +18,11 @@ const TURNS: usize = 25;
 const STARTS: usize = 5;
 const LIMIT: Duration = Duration::from_mins(1);
 const QUESTION: &str = "yes";
-/// Two plays: the first clause alone, the rest packed.
-const REPLY: &str = "Here is the first part. And this is the second part of it.";
+
+/// Two plays: the first clause alone, the rest packed. Each reply is new, so that no clip is there already.
+fn reply(n: usize) -> String {
+    format!("Here is the first part of answer {n}. And this is the second part of it.")
+}
 
 const FAULTS: [(&str, &str); 5] = [
     ("429", r#"{"kind":"status","status":429,"retry_after":30}"#),
@@ -48,7 +51,7 @@ async fn instant() -> anyhow::Result<Mesh> {
         ..Options::default()
     };
     let mesh = Mesh::start(options).await?;
-    mesh.groq.script(&[(QUESTION, REPLY)]).await?;
+    mesh.groq.script(&[(QUESTION, &reply(0))]).await?;
     Ok(mesh)
 }
 
@@ -56,6 +59,7 @@ async fn added(report: &mut Report) -> anyhow::Result<()> {
     let mesh = instant().await?;
     let (caller, mut watch) = call(&mesh).await?;
     for n in 0..TURNS {
+        mesh.groq.script(&[(QUESTION, &reply(n))]).await?;
         turn(&caller, &mut watch).await?;
         print!("\rturn {} of {TURNS}", n + 1);
         std::io::Write::flush(&mut std::io::stdout())?;
@@ -126,7 +130,7 @@ async fn turn(caller: &Caller, watch: &mut Watch) -> anyhow::Result<()> {
 async fn extra_silence(report: &mut Report) -> anyhow::Result<()> {
     let mut worst = (String::new(), 0.0_f64);
     let mesh = instant().await?;
-    let base = silence_in_turn(&mesh).await?;
+    let base = silence_in_turn(&mesh, None).await?;
     drop(mesh);
     report.peer("silence_without_fault_ms", base);
     for endpoint in ["stt", "llm", "tts"] {
@@ -135,8 +139,7 @@ async fn extra_silence(report: &mut Report) -> anyhow::Result<()> {
             let mesh = instant().await?;
             warm_up(&mesh).await?;
             let fault: Value = serde_json::from_str(fault)?;
-            mesh.groq.faults(json!({ endpoint: fault })).await?;
-            let extra = silence_in_turn(&mesh).await? - base;
+            let extra = silence_in_turn(&mesh, Some((endpoint, fault))).await? - base;
             println!("{endpoint} {name}: {extra:.0} ms of extra silence");
             report.peer(&format!("extra_silence_{endpoint}_{name}_ms"), extra);
             if extra > worst.1 {
@@ -158,8 +161,14 @@ async fn warm_up(mesh: &Mesh) -> anyhow::Result<()> {
     .await
 }
 
-async fn silence_in_turn(mesh: &Mesh) -> anyhow::Result<f64> {
+/// The longest silence of the second turn of a call; the first one goes well.
+async fn silence_in_turn(mesh: &Mesh, fault: Option<(&str, Value)>) -> anyhow::Result<f64> {
     let (caller, mut watch) = call(mesh).await?;
+    turn(&caller, &mut watch).await?;
+    if let Some((endpoint, fault)) = fault {
+        mesh.groq.script(&[(QUESTION, &reply(1))]).await?;
+        mesh.groq.faults(json!({ endpoint: fault })).await?;
+    }
     turn(&caller, &mut watch).await?;
     let view = caller.view().await?;
     let spoken =
@@ -168,7 +177,7 @@ async fn silence_in_turn(mesh: &Mesh) -> anyhow::Result<f64> {
     let playbacks = view["playbacks"].as_array().context("no playbacks")?;
     let items = playbacks.iter().filter_map(|playback| playback["items"].as_array()).flatten();
     let to = items.filter_map(|item| item["ended_at_ms"].as_f64()).fold(0.0, f64::max);
-    ensure!(to > from, "the turn had no sound: {view}");
+    ensure!(to > from, "the turn had no sound: {:?}", watch.seen);
     let silence = caller.longest_silence(from, to).await?;
     caller.hang_up().await?;
     Ok(silence.as_secs_f64() * 1_000.0)

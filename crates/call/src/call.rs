@@ -41,7 +41,7 @@ pub enum State {
 pub enum Activity {
     /// Waiting for the caller, or hearing him.
     Listening,
-    /// Working on a reply.
+    /// Working on a reply, or on something else to say.
     Thinking,
     /// Speaking.
     Speaking,
@@ -174,7 +174,8 @@ impl Call {
         match (&mut self.life, event) {
             (Life::Ringing { is_busy, .. }, Event::Answered) => {
                 let mut cx = Cx { now, config: &self.config, out: &mut self.out };
-                let talk = if *is_busy { Talk::turn_away(&mut cx) } else { Talk::begin(&mut cx) };
+                let talk =
+                    if *is_busy { Talk::dismiss(&mut cx, EndReason::Busy) } else { Talk::begin(&mut cx) };
                 self.life = Life::Active(Box::new(talk));
             }
             (Life::Active(talk), event) => {
@@ -183,7 +184,9 @@ impl Call {
                 self.follow(now, step);
             }
             (Life::Ending { reason: EndReason::Transferred, .. }, Event::TransferFailed) => {
-                self.hang_up(now, EndReason::Failures);
+                // Nobody took him: he is told so far as to be told goodbye.
+                let mut cx = Cx { now, config: &self.config, out: &mut self.out };
+                self.life = Life::Active(Box::new(Talk::dismiss(&mut cx, EndReason::Failures)));
             }
             // Nothing else matters to a call that is not active: late events of what is over.
             (Life::Ringing { .. } | Life::Ending { .. } | Life::Ended { .. }, _) => {}

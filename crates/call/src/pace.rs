@@ -13,6 +13,9 @@ const WINDOW: usize = 9;
 /// Fewer turns than this predict nothing.
 const ENOUGH: usize = 3;
 
+/// A reply that is this much later than usual is overdue, however quick the usual is.
+const SURPRISE: Duration = Duration::from_millis(1_200);
+
 /// A reply that is predicted within this is worth waiting for.
 pub(crate) const WORTH_WAITING: Duration = Duration::from_millis(700);
 
@@ -20,6 +23,8 @@ pub(crate) const WORTH_WAITING: Duration = Duration::from_millis(700);
 pub(crate) struct Pace {
     /// For each stage, how long the rest of a turn took after it.
     rests: [Vec<Duration>; STAGES.len()],
+    /// How long whole turns took.
+    totals: Vec<Duration>,
 }
 
 impl Pace {
@@ -27,12 +32,15 @@ impl Pace {
     pub(crate) fn learn(&mut self, turn: &Turn, sounded: Instant) {
         for (stage, rests) in STAGES.iter().zip(&mut self.rests) {
             if let Some(at) = turn.marked(stage) {
-                rests.push(sounded.saturating_duration_since(at));
-                if rests.len() > WINDOW {
-                    rests.remove(0);
-                }
+                keep(rests, sounded.saturating_duration_since(at));
             }
         }
+        keep(&mut self.totals, sounded.saturating_duration_since(turn.ended_at));
+    }
+
+    /// How long after the utterance a reply is overdue, if any turn has been answered yet.
+    pub(crate) fn overdue_after(&self) -> Option<Duration> {
+        Some(median(&self.totals)? + SURPRISE)
     }
 
     /// When the reply of a turn should begin to sound, if that can be told.
@@ -42,8 +50,19 @@ impl Pace {
         if rests.len() < ENOUGH {
             return None;
         }
-        let mut sorted = rests.clone();
-        sorted.sort_unstable();
-        Some(at + sorted[sorted.len() / 2])
+        Some(at + median(rests)?)
     }
+}
+
+fn keep(window: &mut Vec<Duration>, newest: Duration) {
+    window.push(newest);
+    if window.len() > WINDOW {
+        window.remove(0);
+    }
+}
+
+fn median(window: &[Duration]) -> Option<Duration> {
+    let mut sorted = window.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
 }

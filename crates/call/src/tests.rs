@@ -175,6 +175,9 @@ fn turn_after_turn_that_fails_is_handed_over_when_there_is_somebody() {
     assert!(line.find(|command| *command == Command::Transfer));
     assert_eq!(line.call.state(), State::Ending { reason: EndReason::Transferred });
     line.event(Event::TransferFailed);
+    line.make_clips();
+    assert_eq!(line.playback_kinds().last(), Some(&PlaybackKind::Goodbye));
+    line.run_until_idle_for(ms(6_000));
     assert_eq!(line.call.state(), State::Ending { reason: EndReason::Failures });
 }
 

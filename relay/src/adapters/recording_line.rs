@@ -98,6 +98,23 @@ struct Speech {
     is_over: bool,
 }
 
+/// How far the call is with being answered.
+#[derive(Debug)]
+enum Pickup {
+    Ringing,
+    /// The command is on its way.
+    Asked {
+        is_repeated: bool,
+    },
+    /// The connection went down with the command; whether it arrived is not known.
+    Unsure,
+    /// The command was carried out; its event is due by then.
+    Accepted {
+        due: Instant,
+    },
+    Answered,
+}
+
 struct RecordingLine {
     client: Client,
     leg: Leg,
@@ -114,8 +131,7 @@ struct RecordingLine {
     is_listening: bool,
     /// Whether the platform listens for us; otherwise silence on the tape ends an utterance.
     has_ear: bool,
-    is_answered: bool,
-    answered_by: Option<Instant>,
+    pickup: Pickup,
     is_down: bool,
     is_over: bool,
 }
@@ -144,8 +160,7 @@ pub fn open(
         utterances: 0,
         is_listening: false,
         has_ear: true,
-        is_answered: false,
-        answered_by: None,
+        pickup: Pickup::Ringing,
         is_down: false,
         is_over: false,
     };
@@ -188,10 +203,7 @@ impl RecordingLine {
 
     async fn obey(&mut self, command: LineCommand) {
         match command {
-            LineCommand::Answer => {
-                let answer = self.client.answer(&self.leg);
-                self.work.spawn(async move { Answered::Call(answer.await) });
-            }
+            LineCommand::Answer => self.answer(false),
             LineCommand::Listen => self.is_listening = true,
             LineCommand::EndUtterance => {
                 self.stop_ear();
@@ -226,12 +238,8 @@ impl RecordingLine {
 
     async fn take_answer(&mut self, answered: Answered) {
         match answered {
-            Answered::Call(Ok(())) => self.answered_by = Some(Instant::now() + ANSWER_WAIT),
-            Answered::Call(Err(Error::Gone)) | Answered::Ended(Err(Error::Gone)) => self.hung_up().await,
-            Answered::Call(Err(error)) => {
-                tracing::warn!(%error, "a call could not be answered");
-                self.tell(Event::LineFailed).await;
-            }
+            Answered::Call(result) => self.answer_answered(result).await,
+            Answered::Ended(Err(Error::Gone)) => self.hung_up().await,
             Answered::Transferred(Err(error)) => {
                 tracing::warn!(%error, "a call could not be handed over");
                 self.tell(Event::TransferFailed).await;
@@ -247,9 +255,30 @@ impl RecordingLine {
         }
     }
 
+    fn answer(&mut self, is_repeated: bool) {
+        self.pickup = Pickup::Asked { is_repeated };
+        let answer = self.client.answer(&self.leg);
+        self.work.spawn(async move { Answered::Call(answer.await) });
+    }
+
+    async fn answer_answered(&mut self, result: Result<(), Error>) {
+        let Pickup::Asked { is_repeated } = self.pickup else { return };
+        match result {
+            Ok(()) => self.pickup = Pickup::Accepted { due: Instant::now() + ANSWER_WAIT },
+            Err(Error::Gone) => self.hung_up().await,
+            Err(Error::Disconnected) if self.is_down => self.pickup = Pickup::Unsure,
+            Err(Error::Disconnected) => self.answer(true),
+            // The first one had arrived after all.
+            Err(Error::Refused { .. }) if is_repeated => self.answered().await,
+            Err(error) => {
+                tracing::warn!(%error, "a call could not be answered");
+                self.tell(Event::LineFailed).await;
+            }
+        }
+    }
+
     async fn answered(&mut self) {
-        self.answered_by = None;
-        if !std::mem::replace(&mut self.is_answered, true) {
+        if !matches!(std::mem::replace(&mut self.pickup, Pickup::Answered), Pickup::Answered) {
             self.tell(Event::Answered).await;
         }
     }
@@ -282,6 +311,9 @@ impl RecordingLine {
             return;
         }
         self.degraded("LINE_RESTORED").await;
+        if matches!(self.pickup, Pickup::Unsure) {
+            self.answer(true);
+        }
         self.stop_ear();
         if let Some(speech) = &mut self.speech
             && !speech.is_over
@@ -317,12 +349,16 @@ impl RecordingLine {
         };
         let ear =
             if self.is_listening && !self.is_down && self.has_ear { self.ear.next_deadline() } else { None };
-        [tape, ear, self.answered_by].into_iter().flatten().min()
+        let answer = match self.pickup {
+            Pickup::Accepted { due } => Some(due),
+            Pickup::Ringing | Pickup::Asked { .. } | Pickup::Unsure | Pickup::Answered => None,
+        };
+        [tape, ear, answer].into_iter().flatten().min()
     }
 
     async fn expire(&mut self) {
         let now = Instant::now();
-        if self.answered_by.is_some_and(|due| due <= now) {
+        if matches!(self.pickup, Pickup::Accepted { due } if due <= now) {
             self.answered().await;
         }
         self.ear.expire(now);

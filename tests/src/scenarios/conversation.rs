@@ -126,13 +126,54 @@ async fn bad_requests_name_the_field_and_the_reason() {
     assert_eq!(reason(&unknown), "JOB_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn a_silent_caller_is_asked_twice_and_told_goodbye() {
+/// A mesh whose assistant for the harness's context has these settings.
+async fn mesh_with_assistant(settings: &str) -> (Mesh, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("assistants.toml");
-    std::fs::write(&file, "[contexts.office]\ngreeting_text = 'Office, good day.'\nno_input_seconds = 1\n")
-        .unwrap();
-    let mesh = mesh(Options::default().with("ASSISTANTS_FILE", file.display())).await;
+    std::fs::write(&file, format!("[contexts.{CONTEXT}]\n{settings}\n")).unwrap();
+    let tone = voice_audio::Audio {
+        samples: (0..24_000).map(|n| 0.3 * (n as f32 * 0.1).sin()).collect(),
+        sample_rate_hertz: 16_000,
+    };
+    std::fs::write(folder.path().join("tone.wav"), voice_audio::wav::write_pcm16(&tone)).unwrap();
+    (mesh(Options::default().with("ASSISTANTS_FILE", file.display())).await, folder)
+}
+
+#[tokio::test]
+async fn the_operators_own_greeting_is_what_callers_hear() {
+    let (mesh, _folder) = mesh_with_assistant("greeting_file = 'tone.wav'").await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    let played = caller.view().await.unwrap()["playbacks"][0]["items"][0].clone();
+    assert_eq!(played["duration_ms"], 1_500.0, "{played}");
+    let heard = voice_audio::wav::read(&caller.heard().await.unwrap()).unwrap();
+    let loud = heard.samples.iter().filter(|sample| sample.abs() > 0.1).count();
+    assert!((8_000..12_000).contains(&loud), "1.5 s of a tone, most of it above a third of its peak: {loud}");
+    ask(&caller, &mut watch).await;
+}
+
+#[tokio::test]
+async fn a_call_ends_with_goodbye_at_its_last_turn_and_at_its_longest() {
+    for (limit, asks_again, reason) in
+        [("max_turns = 1", true, EndReason::TurnLimit), ("max_call_seconds = 4", false, EndReason::CallLimit)]
+    {
+        let (mesh, _folder) = mesh_with_assistant(limit).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        let call = GetCallRequest { call_id: mesh.newest_call().await.unwrap() };
+        if asks_again {
+            ask(&caller, &mut watch).await;
+            caller.say(QUESTION).await.unwrap();
+        }
+        watch.until(LIMIT, finished(PlaybackKind::Goodbye)).await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        let call = mesh.relay().await.unwrap().get_call(call).await.unwrap().into_inner().call.unwrap();
+        assert_eq!(call.end_reason(), reason);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_caller_is_asked_twice_and_told_goodbye() {
+    let settings = "greeting_text = 'Office, good day.'\nno_input_seconds = 1";
+    let (mesh, _folder) = mesh_with_assistant(settings).await;
     let (_caller, mut watch) = rung(&mesh).await;
     let greeting = watch.until(LIMIT, started(PlaybackKind::Greeting)).await.unwrap();
     assert_eq!(greeting, "Office, good day.");

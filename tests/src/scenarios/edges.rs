@@ -87,6 +87,9 @@ async fn with_tokens_set_strangers_hear_clips_and_nothing_else() {
     let refused =
         mesh.relay().await.unwrap().list_calls(voice_proto::relay::v1::ListCallsRequest::default()).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated);
+    let mut known = tonic::Request::new(voice_proto::relay::v1::ListCallsRequest::default());
+    known.metadata_mut().insert("authorization", "Bearer outsider".parse().unwrap());
+    mesh.relay().await.unwrap().list_calls(known).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::mesh::eventually;
 
 /// One turn under a fault, then one without it.
 async fn survives(endpoint: &str, fault: Value) -> Mesh {
@@ -40,6 +41,8 @@ async fn an_llm_that_fails_breaks_off_or_is_over_its_limit_costs_an_apology() {
     survives("llm", json!({ "kind": "status", "status": 429, "retry_after": 30 })).await;
     survives("llm", json!({ "kind": "cut" })).await;
     survives("llm", json!({ "kind": "truncate" })).await;
+    survives("llm", json!({ "kind": "stall" })).await;
+    survives("llm", json!({ "kind": "nonsense" })).await;
 }
 
 #[tokio::test]
@@ -49,6 +52,8 @@ async fn whatever_happens_to_groqs_voice_the_caller_hears_the_reply() {
         json!({ "kind": "status", "status": 502 }),
         json!({ "kind": "hang" }),
         json!({ "kind": "cut" }),
+        json!({ "kind": "stall" }),
+        json!({ "kind": "slow", "ms": 1500 }),
         json!({ "kind": "nonsense" }),
     ] {
         let mut mesh = mesh(Options::default()).await;
@@ -136,4 +141,56 @@ async fn a_worker_killed_in_mid_turn_costs_an_apology_and_not_the_call() {
     watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
     mesh.restart("worker").await.unwrap();
     ask(&caller, &mut watch).await;
+}
+
+#[tokio::test]
+async fn one_slow_call_never_delays_another() {
+    let mesh = mesh(Options::default()).await;
+    let (first, mut first_watch) = greeted(&mesh).await;
+    let (second, mut second_watch) = greeted(&mesh).await;
+    // Whichever comes first is the slow one.
+    mesh.groq.faults(json!({ "stt": { "kind": "hang", "count": 1 } })).await.unwrap();
+    tokio::try_join!(first.say(QUESTION), second.say(QUESTION)).unwrap();
+    let outcome = async |watch: &mut Watch| {
+        let answered = watch
+            .until(LIMIT, |event| {
+                failed(event).map(|_| false).or_else(|| started(PlaybackKind::Reply)(event).map(|_| true))
+            })
+            .await
+            .unwrap();
+        (answered, watch.seen.last().and_then(|event| event.event_time).unwrap())
+    };
+    let (one, other) = tokio::join!(outcome(&mut first_watch), outcome(&mut second_watch));
+    let (slow, quick) = if one.0 { (other, one) } else { (one, other) };
+    assert!(quick.0 && !slow.0, "one is answered and one is not");
+    let seconds = |at: prost_types::Timestamp| (at.seconds, at.nanos);
+    assert!(seconds(quick.1) < seconds(slow.1), "the answer did not wait for the failure");
+}
+
+#[tokio::test]
+async fn after_two_failed_turns_the_caller_is_handed_over_or_told_goodbye() {
+    for connect_fails in [Value::Null, json!("busy")] {
+        let mesh = mesh(Options::default().with("FALLBACK_NUMBER", "+15553334444")).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        mesh.groq.faults(json!({ "stt": { "kind": "status", "status": 500 } })).await.unwrap();
+        mesh.phone.faults(json!({ "connect_fails": connect_fails })).await.unwrap();
+        for _ in 0..2 {
+            caller.say(QUESTION).await.unwrap();
+            watch.until(LIMIT, failed).await.unwrap();
+            watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        }
+        if connect_fails.is_null() {
+            let view = eventually(LIMIT, "the connection", async || {
+                let view = caller.view().await.ok()?;
+                view["connected_to"].is_object().then_some(view)
+            })
+            .await
+            .unwrap();
+            assert_eq!(view["connected_to"]["params"]["to_number"], "+15553334444");
+            caller.hang_up().await.unwrap();
+        } else {
+            watch.until(LIMIT, finished(PlaybackKind::Goodbye)).await.unwrap();
+        }
+        watch.to_end(LIMIT).await.unwrap();
+    }
 }

@@ -45,12 +45,35 @@ fn restored(event: &Event) -> Option<()> {
 }
 
 #[tokio::test]
+async fn a_socket_dropped_while_ringing_or_greeting_loses_no_call_and_greets_once() {
+    for rule in [
+        json!({ "when": { "method": "calling.answer" }, "then": { "do": "drop" }, "times": 1 }),
+        json!({ "when": { "event": "calling.call.state", "state": "answered" }, "then": { "do": "drop" }, "times": 1 }),
+        json!({ "when": { "event": "calling.call.play", "state": "playing" }, "then": { "do": "drop" }, "times": 1 }),
+        json!({ "when": { "event": "calling.call.play", "state": "finished" }, "then": { "do": "drop" }, "times": 1 }),
+    ] {
+        let mesh = mesh(Options::default()).await;
+        mesh.phone.faults(json!({ "rules": [rule] })).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        ask(&caller, &mut watch).await;
+        let greetings = watch.seen.iter().filter_map(|event| event.event.as_ref());
+        let greetings = greetings.filter_map(started(PlaybackKind::Greeting));
+        assert!(greetings.count() <= 1);
+        let plays = caller.view().await.unwrap()["playbacks"].as_array().unwrap().clone();
+        let urls: Vec<_> = plays.iter().map(|play| play["items"][0]["url"].clone()).collect();
+        assert_eq!(urls.iter().filter(|url| **url == urls[0]).count(), 1, "greeted once: {urls:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_planned_restart_of_the_platform_costs_no_call() {
-    let mesh = mesh(Options::default()).await;
-    let (caller, mut watch) = greeted(&mesh).await;
-    mesh.phone.disconnect(false).await.unwrap();
-    watch.until(LIMIT, restored).await.unwrap();
-    ask(&caller, &mut watch).await;
+    for restart in [false, true] {
+        let mesh = mesh(Options::default()).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        mesh.phone.disconnect(restart).await.unwrap();
+        watch.until(LIMIT, restored).await.unwrap();
+        ask(&caller, &mut watch).await;
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use crate::{Command, Config, EndReason, PlaybackKind, TurnId, pace::WORTH_WAITIN
 /// A reply that breaks off and does not go on within this is given up.
 const STALL: Duration = Duration::from_millis(3_500);
 
-/// A filler needs about this long.
-const LAST_FILLER: Duration = Duration::from_millis(900);
+/// An apology that is this near bridges the silence by itself.
+const LAST_FILLER: Duration = Duration::from_millis(450);
 
 impl Talk {
     pub(super) fn next_deadline(&self, config: &Config) -> Option<Instant> {

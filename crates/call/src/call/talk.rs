@@ -77,6 +77,8 @@ pub(crate) struct Talk {
     pub(super) closing: Option<EndReason>,
     pub(super) is_draining: bool,
     pub(super) limit: Instant,
+    /// Whether there is somebody to hand the caller to, as far as is known.
+    pub(super) can_transfer: bool,
 }
 
 impl Talk {
@@ -89,11 +91,17 @@ impl Talk {
         talk
     }
 
-    pub(super) fn turn_away(cx: &mut Cx<'_>) -> Self {
+    /// A last word, and then the end.
+    pub(super) fn dismiss(cx: &mut Cx<'_>, reason: EndReason) -> Self {
         let mut talk = Self::new(cx);
-        talk.closing = Some(EndReason::Busy);
-        let busy = cx.config.phrases.busy.clone();
-        talk.say(cx, PlaybackKind::Busy, None, busy);
+        talk.closing = Some(reason);
+        talk.can_transfer = false;
+        let phrases = &cx.config.phrases;
+        let (kind, text) = match reason {
+            EndReason::Busy => (PlaybackKind::Busy, phrases.busy.clone()),
+            _ => (PlaybackKind::Goodbye, phrases.goodbye.clone()),
+        };
+        talk.say(cx, kind, None, text);
         talk
     }
 
@@ -115,13 +123,14 @@ impl Talk {
             closing: None,
             is_draining: false,
             limit: cx.now + cx.config.max_call,
+            can_transfer: cx.config.can_transfer,
         }
     }
 
     pub(super) fn activity(&self) -> Activity {
         if self.mouth.playing().is_some() {
             Activity::Speaking
-        } else if self.turn.is_some() {
+        } else if self.turn.is_some() || !self.mouth.queue.is_empty() {
             Activity::Thinking
         } else {
             Activity::Listening
@@ -177,7 +186,7 @@ impl Talk {
             self.pump(cx);
         }
         match self.closing {
-            Some(EndReason::Failures) if self.mouth.is_silent() && cx.config.can_transfer => Step::Transfer,
+            Some(EndReason::Failures) if self.mouth.is_silent() && self.can_transfer => Step::Transfer,
             Some(reason) if self.mouth.is_silent() => Step::HangUp(reason),
             Some(_) | None => Step::Stay,
         }
@@ -193,7 +202,7 @@ impl Talk {
         self.closing = Some(reason);
         self.cancel_turn(cx.out, CancelReason::CallEnded);
         self.mouth.queue.retain(|speech| speech.kind == PlaybackKind::Apology);
-        if !(reason == EndReason::Failures && cx.config.can_transfer) {
+        if !(reason == EndReason::Failures && self.can_transfer) {
             let goodbye = cx.config.phrases.goodbye.clone();
             self.say(cx, PlaybackKind::Goodbye, None, goodbye);
         }

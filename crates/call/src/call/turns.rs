@@ -93,7 +93,9 @@ impl Talk {
             // Two fillers in a row are a mannerism; a wait this long is a fault and is bridged all the same.
             cx.config.filler_after.mul_f32(1.6)
         } else {
-            cx.config.filler_after
+            self.pace
+                .overdue_after()
+                .map_or(cx.config.filler_after, |overdue| overdue.min(cx.config.filler_after))
         };
         self.turn = Some(turn);
     }
