@@ -1,6 +1,8 @@
 # Everything that people do with this tree. One cargo command shape everywhere: another selection of packages would
 # rebuild half of the dependencies.
 CARGO_BUILD := cargo build --workspace --all-targets
+# Figures are those of what operators run.
+CARGO_RELEASE := cargo build --release --workspace --bins
 BUF := tests/sdk/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
@@ -35,8 +37,8 @@ bench: bench-turn ## every benchmark
 
 bench-turn: ## what the mesh adds to a turn, and the longest silence of every fault
 	@tests/setup.sh demo
-	@$(CARGO_BUILD)
-	@target/debug/bench-turn
+	@$(CARGO_RELEASE)
+	@target/release/bench-turn
 
 setup: ## install what the tests need
 	@tests/setup.sh test

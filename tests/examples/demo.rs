@@ -52,7 +52,8 @@ async fn run() -> anyhow::Result<()> {
     let folder = target_folder().join("demo");
     std::fs::create_dir_all(&folder)?;
     screen.step("starting redis, two simulators and four services ...");
-    let mesh = Mesh::start(Options::default()).await?;
+    let redis_url = std::env::var_os("REDIS_URL").and_then(|url| url.into_string().ok());
+    let mesh = Mesh::start(Options { redis_url, ..Options::default() }).await?;
     let logs = mesh.folder.display().to_string();
     let result = converse(mesh, screen, &folder).await;
     match &result {

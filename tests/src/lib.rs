@@ -9,4 +9,6 @@ pub mod show;
 pub mod speech;
 
 #[cfg(test)]
+mod house;
+#[cfg(test)]
 mod scenarios;

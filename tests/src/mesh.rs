@@ -40,6 +40,8 @@ pub struct Options {
     pub signalwire_args: Vec<String>,
     /// Arguments of `voice-sim groq`.
     pub groq_args: Vec<String>,
+    /// A Redis that is there already; otherwise the mesh starts one.
+    pub redis_url: Option<String>,
 }
 
 /// A running mesh. Everything ends when it is dropped.
@@ -74,8 +76,13 @@ impl Mesh {
         let folder = target_folder().join("mesh").join(uuid::Uuid::new_v4().simple().to_string());
         std::fs::create_dir_all(folder.join("clips"))?;
         let mut children = BTreeMap::new();
-        let (redis, redis_url) = own_redis(&folder).await?;
-        children.insert("redis".to_owned(), redis);
+        let redis_url = if let Some(url) = options.redis_url {
+            url
+        } else {
+            let (redis, url) = own_redis(&folder).await?;
+            children.insert("redis".to_owned(), redis);
+            url
+        };
         let mut signalwire_args = vec!["signalwire".to_owned()];
         signalwire_args.extend(options.signalwire_args);
         let signalwire = start(&folder, "signalwire", "voice-sim", &signalwire_args, &[]).await?;
@@ -339,6 +346,8 @@ fn environment(
     let groq_url = groq.said("base_url")?;
     let mut env: Vec<(String, String)> = [
         ("REDIS_URL", redis_url.to_owned()),
+        // Meshes that share a Redis do not meet.
+        ("JOB_QUEUE", format!("celery-{}", uuid::Uuid::new_v4().simple())),
         ("GROQ_BASE_URL", groq_url),
         ("GROQ_API_KEY", "gsk_test".to_owned()),
         ("SIGNALWIRE_RELAY_URL", signalwire.said("relay_url")?),

@@ -1,7 +1,7 @@
 //! `make bench-turn`: what the mesh adds to a turn of the recording door, the gap between two plays of one reply,
 //! the extra silence of every provider fault, and how fast the services start.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use bench::{Better, Report, quantile};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tests::{
     mesh::{CONTEXT, Mesh, Options, SERVICES, Watch, eventually},
     phone::Caller,
+    show::part_duration,
 };
 use voice_proto::relay::v1::{Activity, PlaybackKind, call_event::Event};
 
@@ -74,6 +75,16 @@ async fn added(report: &mut Report) -> anyhow::Result<()> {
     report.peer("added_p95_ms", quantile(&added, 0.95));
     report.peer("clause_gap_p95_ms", quantile(&gaps, 0.95));
     report.peer("turns", added.len());
+    let mut parts: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for event in &watch.seen {
+        let Some(Event::TurnTimings(timings)) = &event.event else { continue };
+        for part in &timings.parts {
+            parts.entry(part.name.clone()).or_default().push(part_duration(part).as_secs_f64() * 1_000.0);
+        }
+    }
+    for (name, samples) in parts {
+        report.peer(&format!("part_{name}_p50_ms"), quantile(&samples, 0.5));
+    }
     Ok(())
 }
 
