@@ -4,6 +4,7 @@ mod conversation;
 mod edges;
 mod faults;
 mod line;
+mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
 

@@ -10,6 +10,7 @@ use voice_jobs::{Handler, Job, JobFailure, Progress, ProgressSink};
 use voice_server::trace::TraceContext;
 
 use crate::{
+    error::TurnError,
     request::TurnRequest,
     turn::{self, Listener, Outcome, Ports},
 };
@@ -43,12 +44,14 @@ impl Turns {
     async fn take(&self, job: &Job, progress: &ProgressSink) -> Result<Value, JobFailure> {
         let request = TurnRequest::try_from(job)?;
         let wants_bare_reply = request.wants_bare_reply;
+        // Somebody waits on the telephone: an apology now is better than a reply after another attempt.
+        let is_awaited = request.deadline.is_some();
         let deadline = Instant::now() + self.left(request.deadline, Timestamp::now());
         let Outcome { transcript, reply } =
-            turn::run(&self.ports, request, deadline, &Sink(progress)).await.inspect_err(|error| {
+            turn::run(&self.ports, request, deadline, &Sink(progress)).await.map_err(|error| {
                 tracing::warn!(job.id = %job.id, reason = error.reason, %error, "a turn has failed");
+                TurnError { is_retryable: error.is_retryable && !is_awaited, ..error }
             })?;
-        progress.emit(Progress::Completed { transcript: transcript.clone(), reply: reply.clone() }).await;
         Ok(if wants_bare_reply {
             reply.into()
         } else {

@@ -32,7 +32,8 @@ impl TurnError {
 
 impl From<TurnError> for JobFailure {
     fn from(error: TurnError) -> Self {
-        Self::new(error.reason, error.message)
+        let failure = Self::new(error.reason, error.message);
+        if error.is_retryable { failure.passing(error.retry_after.unwrap_or_default()) } else { failure }
     }
 }
 
@@ -42,6 +43,9 @@ pub enum Error {
     /// Nothing is known of the job.
     #[error("nothing is known of job \"{0}\"")]
     JobNotFound(String),
+    /// It is not in the dead list.
+    #[error("\"{0}\" is not in the dead list")]
+    DeadJobNotFound(String),
     /// A field is missing or malformed.
     #[error("{field}: {message}")]
     InvalidField {
@@ -50,6 +54,9 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// Too many jobs wait.
+    #[error("the queue is full: {0}")]
+    QueueFull(#[source] JobsError),
     /// The broker is away.
     #[error("the queue is not available")]
     Queue(#[source] JobsError),

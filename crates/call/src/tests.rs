@@ -182,6 +182,23 @@ fn turn_after_turn_that_fails_is_handed_over_when_there_is_somebody() {
 }
 
 #[test]
+fn a_turn_that_another_worker_begins_anew_is_said_once() {
+    let mut line = Timeline::in_turn();
+    line.progress(Progress::Started);
+    line.progress(Progress::ReplyDelta("We are closed. And".into()));
+    line.progress(Progress::Started);
+    line.answer("We are open.");
+    let said: Vec<_> = line.played().into_iter().collect();
+    assert!(!format!("{said:?}").contains("closed"), "{said:?}");
+    let mut line = Timeline::in_turn();
+    line.progress(Progress::Started);
+    line.progress(Progress::ReplyDelta("We are closed. And".into()));
+    line.make_clips();
+    line.progress(Progress::Started);
+    assert!(line.failed("WORKER_LOST"), "what is being heard cannot be taken back");
+}
+
+#[test]
 fn a_silent_caller_is_asked_twice_and_then_told_goodbye() {
     let mut line = Timeline::answered();
     line.run_until_idle_for(ms(60_000));

@@ -70,6 +70,12 @@ impl Turn {
         turn
     }
 
+    /// The reply will be written anew.
+    pub(crate) fn forget_reply(&mut self) {
+        self.said.clear();
+        self.splitter = Some(ClauseSplitter::new(CLAUSE_CHARS));
+    }
+
     /// Notes that the part `name` of the turn is over; only the first time counts.
     pub(crate) fn mark(&mut self, name: &'static str, now: Instant) {
         self.last_progress = self.last_progress.max(now);

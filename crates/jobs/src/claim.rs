@@ -1,38 +1,74 @@
-//! Taking messages.
+//! Taking messages, and keeping them.
 
 use std::time::Duration;
 
 use deadpool_redis::redis::{self, AsyncConnectionConfig, Value, aio::MultiplexedConnection};
+use jiff::Timestamp;
 
-use crate::{Jobs, JobsError, connection::REVOKED_PREFIX, result::EXPIRY_SECONDS, wire};
+use crate::{
+    Jobs, JobsError, Progress,
+    keys::{self, STEPS},
+    result,
+    store::{Claim, MOST_DEAD, PROGRESS_SECONDS, RESULT_SECONDS},
+};
 
 /// How long one wait for a message lasts; also how soon a message of a lower priority is seen.
 const WAIT: Duration = Duration::from_secs(1);
 
-pub(crate) const UNACKED: &str = "unacked";
-pub(crate) const UNACKED_INDEX: &str = "unacked_index";
+/// A worker that is not heard of for this long is dead, and its jobs are given to others.
+pub(crate) const LEASE: Duration = Duration::from_millis(1_000);
+
+/// A job whose workers died this often is not given to another one.
+const MOST_DEATHS: u32 = 3;
 
 /// A message in hand.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) raw: String,
-    pub(crate) tag: String,
-    pub(crate) is_revoked: bool,
+    pub(crate) claim: Claim,
+    pub(crate) kind: Kind,
 }
 
-/// What was found.
-#[derive(Debug)]
-pub(crate) enum Found {
-    Message(Claimed),
-    /// Something that is not a message; it is in the dead list now.
-    Poison,
-    Nothing,
+/// What is to be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// To be run; its start has been noted.
+    Run,
+    /// It has a time before which it must not be run.
+    Wait,
+    Revoked,
+}
+
+/// Who takes messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    /// Unique to this process; its lease and its hands are under this name.
+    pub(crate) id: String,
+    /// As Celery's tools show it.
+    pub(crate) worker: String,
+}
+
+/// What a heartbeat found to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tended {
+    pub(crate) restored: u64,
+    pub(crate) buried: u64,
 }
 
 /// Waits for messages on a connection of its own.
 #[derive(Default)]
 pub(crate) struct Waiter {
     connection: Option<MultiplexedConnection>,
+}
+
+impl Owner {
+    pub(crate) fn new(worker: &str) -> Self {
+        Self { id: format!("{worker}:{}", uuid::Uuid::new_v4().simple()), worker: worker.to_owned() }
+    }
+
+    fn held(&self) -> String {
+        format!("{}{}", keys::HELD, self.id)
+    }
 }
 
 impl Waiter {
@@ -47,7 +83,7 @@ impl Waiter {
                 empty.insert(jobs.inner.client.get_multiplexed_async_connection_with_config(&config).await?)
             }
         };
-        let queue = &jobs.inner.queue;
+        let queue = &jobs.inner.store.keys.queue;
         let mut command = redis::cmd("BLMOVE");
         command.arg(queue).arg(queue).arg("RIGHT").arg("RIGHT").arg(WAIT.as_secs_f64());
         // A partition shows as silence: no answer long after the wait should be over.
@@ -67,80 +103,62 @@ impl Waiter {
 }
 
 impl Jobs {
-    pub(crate) async fn claim(&self) -> Result<Found, JobsError> {
-        let queue = &self.inner.queue;
-        let row: Vec<Value> = self
-            .with(async |connection| {
-                let mut script = self.inner.scripts.claim.key(queue);
-                for step in [3, 6, 9] {
-                    script.key(format!("{queue}\u{6}\u{16}{step}"));
-                }
-                script.key(UNACKED).key(UNACKED_INDEX).key(self.dead_key()).arg(REVOKED_PREFIX);
-                script.invoke_async(connection).await
-            })
-            .await?;
-        let text =
-            |at: usize| row.get(at).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
-        let number = |at: usize| row.get(at).and_then(|value| redis::from_redis_value_ref::<i64>(value).ok());
-        Ok(match (number(0), text(1), text(2)) {
-            (Some(1), Some(raw), Some(tag)) => {
-                Found::Message(Claimed { raw, tag, is_revoked: number(3) == Some(1) })
-            }
-            (Some(1 | 2), _, _) => Found::Poison,
-            _ => Found::Nothing,
-        })
-    }
-
-    /// Stores a result, if there is one to store, and lets go of the message.
-    pub(crate) async fn finish(&self, job_id: &str, tag: &str, result: &str) -> Result<(), JobsError> {
-        self.with(async |connection| {
-            let mut script = self.inner.scripts.finish.key(crate::result::key(job_id));
-            script.key(UNACKED).key(UNACKED_INDEX).arg(result).arg(EXPIRY_SECONDS).arg(tag);
-            script.invoke_async(connection).await
-        })
-        .await
-    }
-
-    /// Gives a message back to the queue, to be taken next.
-    pub(crate) async fn hand_back(&self, claimed: &Claimed) -> Result<(), JobsError> {
-        let message = wire::redelivered(&claimed.raw).unwrap_or_else(|| claimed.raw.clone());
-        self.with(async |connection| {
-            let mut script = self.inner.scripts.hand_back.key(UNACKED);
-            script.key(UNACKED_INDEX).key(&self.inner.queue).arg(&claimed.tag).arg(&message);
-            script.invoke_async(connection).await
-        })
-        .await
-    }
-
-    /// Moves a message that cannot be run to the dead list.
-    pub(crate) async fn bury(&self, claimed: &Claimed, reason: &str) -> Result<(), JobsError> {
-        self.with(async |connection| {
-            let mut script = self.inner.scripts.bury.key(UNACKED);
-            let entry = format!("{reason} {}", claimed.raw);
-            script.key(UNACKED_INDEX).key(self.dead_key()).arg(&claimed.tag).arg(entry);
-            script.invoke_async(connection).await
-        })
-        .await
-    }
-
-    /// Tells kombu's sweepers that these messages are still being worked on.
-    pub(crate) async fn renew(&self, tags: &[String]) -> Result<(), JobsError> {
-        if tags.is_empty() {
-            return Ok(());
+    /// Takes up to `most` messages, most urgent first.
+    pub(crate) async fn claim(&self, owner: &Owner, most: usize) -> Result<Vec<Claimed>, JobsError> {
+        let store = &self.inner.store;
+        let own = &store.keys;
+        let held = owner.held();
+        let mut script = store.scripts.claim.prepare_invoke();
+        for step in STEPS {
+            script.key(own.list(step));
         }
-        let now = jiff::Timestamp::now().as_microsecond() as f64 / 1e6;
-        self.with(async |connection| {
-            let mut command = redis::cmd("ZADD");
-            command.arg(UNACKED_INDEX).arg("XX");
-            for tag in tags {
-                command.arg(now).arg(tag);
-            }
-            command.query_async(connection).await
-        })
-        .await
+        script.key(&own.unacked).key(&own.unacked_index).key(&held).key(&own.dead);
+        script.key(&own.claims).key(&own.leases);
+        let (before, after) = result::around_id(&result::started("", &owner.worker, std::process::id()));
+        let started = Progress::Started { worker: owner.worker.clone() }.to_text();
+        script.arg(most).arg(keys::RESULT).arg(keys::PROGRESS).arg(keys::REVOKED).arg(before).arg(after);
+        script.arg(started).arg(Timestamp::now().as_microsecond()).arg(RESULT_SECONDS).arg(PROGRESS_SECONDS);
+        script.arg(MOST_DEAD).arg(&owner.id).arg(LEASE.as_millis() as u64);
+        let rows: Vec<(String, String, i64, String)> = store.run(&script).await?;
+        let claimed = rows.into_iter().map(|(raw, tag, number, kind)| Claimed {
+            raw,
+            claim: Claim { tag, number, held: held.clone() },
+            kind: match kind.as_str() {
+                "revoked" => Kind::Revoked,
+                "wait" => Kind::Wait,
+                _ => Kind::Run,
+            },
+        });
+        Ok(claimed.collect())
     }
 
-    fn dead_key(&self) -> String {
-        format!("voice:dead:{}", self.inner.queue)
+    /// Notes that a job has started that had to wait for its time; `false` when the lease was lost.
+    pub(crate) async fn start(&self, owner: &Owner, claim: &Claim, job_id: &str) -> Result<bool, JobsError> {
+        let started = Progress::Started { worker: owner.worker.clone() }.to_text();
+        let mut script = self.inner.store.scripts.start.prepare_invoke();
+        script.key(keys::result(job_id)).key(keys::progress(job_id)).key(&claim.held);
+        script.arg(&claim.tag).arg(claim.number);
+        script.arg(result::started(job_id, &owner.worker, std::process::id())).arg(RESULT_SECONDS);
+        script.arg(Timestamp::now().as_microsecond()).arg(started).arg(PROGRESS_SECONDS);
+        Ok(self.inner.store.run::<i64>(&script).await? > 0)
+    }
+
+    /// Renews the lease of a worker and does what others left undone. With `is_leaving` the lease ends, and what is
+    /// still in hand goes back.
+    pub(crate) async fn tend(&self, owner: &Owner, is_leaving: bool) -> Result<Tended, JobsError> {
+        let store = &self.inner.store;
+        let own = &store.keys;
+        let mut script = store.scripts.tend.prepare_invoke();
+        script.key(&own.leases).key(&own.unacked).key(&own.unacked_index).key(&own.parked);
+        script.key(&own.queue).key(&own.dead).key(&own.deaths);
+        let message = format!("{MOST_DEATHS} workers died while they ran it");
+        let lost = crate::JobFailure::new("WorkerLostError", &message);
+        let (before, after) = result::around_id(&result::failure("", &lost, Timestamp::now()));
+        let failed = Progress::Failed { reason: lost.reason, message }.to_text();
+        script.arg(&owner.id).arg(if is_leaving { 0 } else { LEASE.as_millis() as u64 }).arg(keys::HELD);
+        script.arg(MOST_DEATHS).arg(keys::RESULT).arg(RESULT_SECONDS).arg(before).arg(after).arg(MOST_DEAD);
+        script.arg(keys::PROGRESS).arg(failed).arg(PROGRESS_SECONDS);
+        let (restored, buried, _moved): (u64, u64, u64) = store.run(&script).await?;
+        Ok(Tended { restored, buried })
     }
 }

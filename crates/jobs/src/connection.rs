@@ -1,35 +1,23 @@
-//! The queue from a producer's side: enqueue, revoke, report.
+//! The queue from a producer's side: enqueue, revoke, look.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use deadpool_redis::{
-    Config, Connection, PoolConfig, Runtime, Timeouts,
-    redis::{self, Client, IntoConnectionInfo as _},
-};
+use deadpool_redis::redis::{self, Client, IntoConnectionInfo as _};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    JobsError, Progress, ProgressEvent, control,
+    JobsError, Progress, ProgressEvent,
+    batch::Batch,
+    control,
     hub::Hub,
-    result::{self, EXPIRY_SECONDS},
-    scripts::Scripts,
+    keys::{self, Keys},
+    result,
+    store::{Claim, Emission, Enqueue, MOST_WAITING, RESULT_SECONDS, Settlement, Store},
     wire,
 };
-
-/// Connections for ordinary commands.
-const POOL: usize = 32;
-
-/// An ordinary command takes a fraction of a millisecond.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Progress and revocations are of interest during a call, and a little longer for whoever debugs it.
-const PROGRESS_SECONDS: u64 = 3_600;
-
-/// More than this waiting is a fault that more waiting does not mend.
-const MOST_WAITING: usize = 10_000;
 
 /// A queue. Cheap to clone; connects when it is first used.
 #[derive(Clone)]
@@ -38,18 +26,19 @@ pub struct Jobs {
 }
 
 pub(crate) struct Inner {
-    pub(crate) queue: String,
+    pub(crate) store: Arc<Store>,
+    /// For connections that cannot be shared: waiting, subscriptions.
     pub(crate) client: Client,
-    pub(crate) db: i64,
-    pub(crate) scripts: Scripts,
     pub(crate) hub: Hub,
-    pool: deadpool_redis::Pool,
+    enqueues: Batch<Enqueue, i64>,
+    emissions: Batch<Emission, u64>,
+    settlements: Batch<Settlement, bool>,
     origin: String,
 }
 
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jobs").field("queue", &self.inner.queue).finish_non_exhaustive()
+        f.debug_struct("Jobs").field("queue", &self.inner.store.keys.queue).finish_non_exhaustive()
     }
 }
 
@@ -66,8 +55,12 @@ pub struct NewJob {
     pub kwargs: Map<String, Value>,
     /// Further headers.
     pub headers: Map<String, Value>,
+    /// Not to be started before this.
+    pub eta: Option<Timestamp>,
     /// Not to be started after this.
     pub expires: Option<Timestamp>,
+    /// From 0, the most urgent, to 9.
+    pub priority: u8,
 }
 
 impl std::fmt::Debug for NewJob {
@@ -86,20 +79,16 @@ impl Jobs {
         let info = redis_url.expose_secret().into_connection_info().map_err(|error| bad(&error))?;
         let db = info.redis_settings().db();
         let client = Client::open(info).map_err(|error| bad(&error))?;
-        let mut config = Config::from_url(redis_url.expose_secret());
-        config.pool = Some(PoolConfig {
-            max_size: POOL,
-            timeouts: Timeouts {
-                wait: Some(COMMAND_TIMEOUT),
-                create: Some(COMMAND_TIMEOUT),
-                recycle: Some(COMMAND_TIMEOUT),
-            },
-            ..PoolConfig::default()
-        });
-        let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| bad(&error))?;
-        let hub = Hub::new(client.clone());
-        let origin = format!("gen{}@voicemesh", std::process::id());
-        let inner = Inner { queue: queue.to_owned(), client, db, scripts: Scripts::new(), hub, pool, origin };
+        let store = Arc::new(Store::new(redis_url, Keys::new(queue, db))?);
+        let inner = Inner {
+            store,
+            hub: Hub::new(client.clone()),
+            client,
+            enqueues: Batch::new(),
+            emissions: Batch::new(),
+            settlements: Batch::new(),
+            origin: format!("gen{}@voicemesh", std::process::id()),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -109,13 +98,15 @@ impl Jobs {
     /// When Redis is away, too many jobs wait, or the id cannot be one.
     pub async fn enqueue(&self, job: &NewJob) -> Result<(), JobsError> {
         check_id(&job.id)?;
-        let message = wire::encode(job, &self.inner.queue, &self.inner.origin);
-        let waiting: i64 = self
-            .with(async |connection| {
-                let mut script = self.inner.scripts.enqueue.key(&self.inner.queue);
-                script.arg(&message).arg(MOST_WAITING).invoke_async(connection).await
-            })
-            .await?;
+        let store = &self.inner.store;
+        let message = wire::encode(job, &store.keys.queue, &self.inner.origin, Timestamp::now());
+        let item = Enqueue { job_id: job.id.clone(), list: store.keys.list_of(job.priority), message };
+        let store = store.clone();
+        let flush = move |messages| {
+            let store = store.clone();
+            async move { store.enqueue(messages).await }
+        };
+        let waiting = self.inner.enqueues.run(item, flush).await?;
         if waiting < 0 { Err(JobsError::QueueFull(MOST_WAITING)) } else { Ok(()) }
     }
 
@@ -125,17 +116,26 @@ impl Jobs {
     /// When Redis is away.
     pub async fn revoke(&self, job_id: &str) -> Result<(), JobsError> {
         check_id(job_id)?;
-        let (channel, message) = control::revocation(self.inner.db, job_id);
-        self.with(async |connection| {
-            redis::pipe()
-                .set_ex(revoked_key(job_id), 1, PROGRESS_SECONDS)
-                .ignore()
-                .publish(&channel, &message)
-                .ignore()
-                .query_async(connection)
-                .await
-        })
-        .await
+        self.note_revocation(job_id).await?;
+        let (channel, message) = control::revocation(&self.inner.store.keys, job_id);
+        self.publish(&[(channel, message)]).await
+    }
+
+    /// Notes a revocation where workers that start later find it.
+    pub(crate) async fn note_revocation(&self, job_id: &str) -> Result<(), JobsError> {
+        let store = &self.inner.store;
+        let revoked = result::revoked(job_id, "revoked", Timestamp::now());
+        let mut script = store.scripts.revoke.prepare_invoke();
+        script.key(keys::revoked(job_id)).key(keys::result(job_id)).arg(RESULT_SECONDS).arg(revoked);
+        store.run::<i64>(&script).await.map(drop)
+    }
+
+    pub(crate) async fn publish(&self, messages: &[(String, String)]) -> Result<(), JobsError> {
+        let mut pipe = redis::pipe();
+        for (channel, message) in messages {
+            pipe.publish(channel, message).ignore();
+        }
+        self.inner.store.with(async |connection| pipe.query_async(connection).await).await
     }
 
     /// Whether anything is known of a job.
@@ -144,12 +144,10 @@ impl Jobs {
     /// When Redis is away.
     pub async fn exists(&self, job_id: &str) -> Result<bool, JobsError> {
         check_id(job_id)?;
-        let known: i64 = self
-            .with(async |connection| {
-                let mut command = redis::cmd("EXISTS");
-                command.arg(progress_key(job_id)).arg(result::key(job_id)).query_async(connection).await
-            })
-            .await?;
+        let mut command = redis::cmd("EXISTS");
+        command.arg(keys::known(job_id)).arg(keys::progress(job_id)).arg(keys::result(job_id));
+        let known: i64 =
+            self.inner.store.with(async |connection| command.query_async(connection).await).await?;
         Ok(known > 0)
     }
 
@@ -158,21 +156,28 @@ impl Jobs {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), JobsError> {
-        self.with(async |connection| redis::cmd("PING").query_async(connection).await).await
+        self.inner.store.with(async |connection| redis::cmd("PING").query_async(connection).await).await
     }
 
-    pub(crate) async fn emit(&self, job_id: &str, event: &Progress) -> Result<u64, JobsError> {
-        let text = serde_json::to_string(event).expect("an event is plain data");
-        self.with(async |connection| {
-            let mut script = self.inner.scripts.emit.key(progress_key(job_id));
-            script
-                .arg(Timestamp::now().as_microsecond())
-                .arg(&text)
-                .arg(PROGRESS_SECONDS)
-                .invoke_async(connection)
-                .await
-        })
-        .await
+    /// Adds an event to a job's stream; 0 when the lease was lost.
+    pub(crate) async fn emit(&self, job_id: &str, claim: &Claim, event: &Progress) -> Result<u64, JobsError> {
+        let store = self.inner.store.clone();
+        let item = Emission { job_id: job_id.to_owned(), claim: claim.clone(), event: event.to_text() };
+        let flush = move |events| {
+            let store = store.clone();
+            async move { store.emit(events).await }
+        };
+        self.inner.emissions.run(item, flush).await
+    }
+
+    /// Lets go of a message; `false` when its lease was lost.
+    pub(crate) async fn settle(&self, settlement: Settlement) -> Result<bool, JobsError> {
+        let store = self.inner.store.clone();
+        let flush = move |settlements| {
+            let store = store.clone();
+            async move { store.settle(settlements).await }
+        };
+        self.inner.settlements.run(settlement, flush).await
     }
 
     /// Events of a job after `after`, and its stored result.
@@ -182,48 +187,15 @@ impl Jobs {
         after: u64,
     ) -> Result<(Vec<ProgressEvent>, Option<String>), JobsError> {
         type Rows = Vec<(String, Vec<String>)>;
-        let (rows, stored): (Rows, Option<String>) = self
-            .with(async |connection| {
-                redis::pipe()
-                    .xrange(progress_key(job_id), format!("({after}-0"), "+")
-                    .get(result::key(job_id))
-                    .query_async(connection)
-                    .await
-            })
-            .await?;
+        let mut pipe = redis::pipe();
+        pipe.xrange(keys::progress(job_id), format!("({after}-0"), "+").get(keys::result(job_id));
+        let (rows, stored): (Rows, Option<String>) =
+            self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
         let events = rows.into_iter().filter_map(|(id, fields)| {
             let sequence = id.split('-').next()?.parse().ok()?;
             ProgressEvent::from_parts(sequence, fields.get(1)?, fields.get(3)?)
         });
         Ok((events.collect(), stored))
-    }
-
-    /// Stores a result that is not final.
-    pub(crate) async fn store(&self, job_id: &str, text: &str) -> Result<(), JobsError> {
-        let key = result::key(job_id);
-        self.with(async |connection| {
-            redis::pipe()
-                .atomic()
-                .set_ex(&key, text, EXPIRY_SECONDS)
-                .ignore()
-                .publish(&key, text)
-                .ignore()
-                .query_async(connection)
-                .await
-        })
-        .await
-    }
-
-    /// Does something with a connection, within the time that a command may take.
-    pub(crate) async fn with<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut Connection) -> redis::RedisResult<T>,
-    ) -> Result<T, JobsError> {
-        let all = async {
-            let mut connection = self.inner.pool.get().await?;
-            Ok(work(&mut connection).await?)
-        };
-        tokio::time::timeout(COMMAND_TIMEOUT, all).await.map_err(|_| JobsError::Timeout(COMMAND_TIMEOUT))?
     }
 }
 
@@ -236,23 +208,15 @@ impl NewJob {
             args: Vec::new(),
             kwargs: Map::new(),
             headers: Map::new(),
+            eta: None,
             expires: None,
+            priority: 0,
         }
     }
 }
 
-pub(crate) fn progress_key(job_id: &str) -> String {
-    format!("voice:progress:{job_id}")
-}
-
-pub(crate) const REVOKED_PREFIX: &str = "voice:revoked:";
-
-fn revoked_key(job_id: &str) -> String {
-    format!("{REVOKED_PREFIX}{job_id}")
-}
-
 /// An id becomes part of keys and channel names.
-fn check_id(job_id: &str) -> Result<(), JobsError> {
+pub(crate) fn check_id(job_id: &str) -> Result<(), JobsError> {
     let is_good = (1..=200).contains(&job_id.len()) && job_id.bytes().all(|byte| byte.is_ascii_graphic());
     if is_good { Ok(()) } else { Err(JobsError::BadJobId(job_id.chars().take(80).collect())) }
 }

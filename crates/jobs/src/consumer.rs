@@ -1,39 +1,57 @@
 //! The queue from a worker's side: claim, run, report, let go.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
 use jiff::Timestamp;
-use serde_json::Value;
-use tokio::{sync::Semaphore, task::JoinSet};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Job, JobFailure, Jobs, JobsError, Progress, ProgressSink,
-    claim::{Claimed, Found, Waiter},
-    control, result,
-    wire::{Decoded, Envelope, Refusal},
+    claim::{Claimed, Kind, LEASE, Owner, Waiter},
+    control,
+    events::{self, Events, HEARTBEAT, REDACTED},
+    result,
+    store::{Fate, Settlement},
+    wire::{self, Decoded, Envelope, Refusal},
 };
 
-/// Well under a third of any visibility timeout that is in use (kombu's default is an hour).
-const RENEW: Duration = Duration::from_secs(5);
+/// A lease survives two heartbeats that are lost.
+const TEND: Duration = Duration::from_millis(250);
+
+/// Messages that are taken at once.
+const BATCH: usize = 64;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+
+/// What became of a job is tried to be stored for this long; then it stays with whoever gets it next.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Further attempts at a job that failed in a way that may pass.
+const MOST_RETRIES: u32 = 3;
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// A job that was told to end by its soft limit, and has no hard one, is ended after this.
+const SOFT_GRACE: Duration = Duration::from_secs(1);
 
 /// Revoked ids that are remembered.
 const REVOKED: usize = 10_000;
 
 /// Runs jobs.
 pub trait Handler: Send + Sync {
-    /// Runs a job to its result. `cancel` fires when the job is revoked; the future may also be dropped then.
-    /// `Completed` is reported by the handler itself.
+    /// Runs a job to its result. `cancel` fires when the job is revoked or its soft time limit is reached; the
+    /// future may also be dropped. The last event of the job is told by the queue itself.
     fn run(
         &self,
         job: Job,
@@ -56,83 +74,130 @@ pub struct ConsumerConfig {
 /// A worker's consumer.
 #[derive(Debug)]
 pub struct Consumer {
-    shared: Arc<Shared>,
+    jobs: Jobs,
+    config: ConsumerConfig,
 }
 
 #[derive(Debug)]
-struct Shared {
-    jobs: Jobs,
-    config: ConsumerConfig,
+pub(crate) struct Shared {
+    pub(crate) jobs: Jobs,
+    pub(crate) config: ConsumerConfig,
+    pub(crate) events: Events,
+    pub(crate) started: Instant,
+    pub(crate) shutdown: CancellationToken,
+    owner: Owner,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Jobs in hand: delivery tag by job id, and what stops each.
-    running: HashMap<String, (String, CancellationToken)>,
+    /// Jobs in hand, by delivery tag.
+    running: HashMap<String, (String, Running)>,
     revoked: VecDeque<String>,
+    totals: BTreeMap<String, u64>,
+}
+
+/// A job in hand.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) task: String,
+    /// Unix seconds.
+    pub(crate) since: f64,
+    revoke: CancellationToken,
 }
 
 /// How a job ended.
+#[derive(Debug)]
 enum End {
     Done(Result<Value, JobFailure>),
     Revoked(&'static str),
     /// The worker is being stopped.
     HandedBack,
+    /// Its time has not come.
+    Early(Timestamp),
+    /// Somebody else has it now.
+    Lost,
 }
 
 impl Consumer {
     /// Makes a consumer of a queue.
     pub fn new(jobs: Jobs, config: ConsumerConfig) -> Self {
-        Self { shared: Arc::new(Shared { jobs, config, state: Mutex::default() }) }
+        Self { jobs, config }
     }
 
     /// Takes and runs jobs until `shutdown`; then finishes what runs within `drain` and hands back the rest.
     pub async fn run(self, handler: Arc<dyn Handler>, shutdown: CancellationToken, drain: Duration) {
-        let shared = self.shared;
+        let Self { jobs, config } = self;
+        let (events, outgoing) = Events::new(&config.worker_name);
         let mut helpers = JoinSet::new();
-        helpers.spawn(renew(shared.clone()));
-        helpers.spawn(obey(shared.clone()));
-        let permits = Arc::new(Semaphore::new(shared.config.concurrency));
+        helpers.spawn(events::publish(jobs.clone(), config.worker_name.clone(), outgoing));
+        let owner = Owner::new(&config.worker_name);
+        let shared = Arc::new(Shared {
+            jobs,
+            config,
+            events,
+            started: Instant::now(),
+            shutdown: shutdown.clone(),
+            owner,
+            state: Mutex::default(),
+        });
+        helpers.spawn(tend(shared.clone()));
+        helpers.spawn(beat(shared.clone()));
+        helpers.spawn(control::obey(shared.clone()));
         let hand_back = CancellationToken::new();
         let mut running = JoinSet::new();
-        let mut waiter = Waiter::default();
-        let mut backoff = FIRST_BACKOFF;
-        while !shutdown.is_cancelled() {
-            while running.try_join_next().is_some() {}
-            let permit = tokio::select! {
-                permit = permits.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
-                () = shutdown.cancelled() => break,
-            };
-            match shared.jobs.claim().await {
-                Ok(Found::Message(claimed)) => {
-                    let work = take(shared.clone(), handler.clone(), claimed, hand_back.clone());
-                    running.spawn(async move {
-                        work.await;
-                        drop(permit);
-                    });
-                }
-                Ok(Found::Poison) => tracing::warn!("something that is not a message went to the dead list"),
-                Ok(Found::Nothing) => {
-                    drop(permit);
-                    let waited = tokio::select! {
-                        waited = waiter.wait(&shared.jobs) => waited,
-                        () = shutdown.cancelled() => break,
-                    };
-                    match waited {
-                        Ok(()) => backoff = FIRST_BACKOFF,
-                        Err(error) => pause(&error, &mut backoff, &shutdown).await,
-                    }
-                }
-                Err(error) => pause(&error, &mut backoff, &shutdown).await,
-            }
-        }
+        consume(&shared, &handler, &mut running, &hand_back).await;
         let finished = async { while running.join_next().await.is_some() {} };
         if tokio::time::timeout(drain, finished).await.is_err() {
             tracing::warn!(jobs = running.len(), "jobs did not finish in time and are handed back");
             hand_back.cancel();
             let handed = async { while running.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(Duration::from_secs(3), handed).await;
+        }
+        if let Err(error) = shared.jobs.tend(&shared.owner, true).await {
+            tracing::warn!(%error, "the lease runs out by itself");
+        }
+        shared.beat("worker-offline");
+        // The goodbye is under way.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn consume(
+    shared: &Arc<Shared>,
+    handler: &Arc<dyn Handler>,
+    running: &mut JoinSet<()>,
+    hand_back: &CancellationToken,
+) {
+    let shutdown = &shared.shutdown;
+    let permits = Arc::new(Semaphore::new(shared.config.concurrency));
+    let mut waiter = Waiter::default();
+    let mut backoff = FIRST_BACKOFF;
+    while !shutdown.is_cancelled() {
+        while running.try_join_next().is_some() {}
+        let mut free = tokio::select! {
+            permit = permits.clone().acquire_owned() => vec![permit.expect("the semaphore is never closed")],
+            () = shutdown.cancelled() => break,
+        };
+        free.extend(std::iter::from_fn(|| permits.clone().try_acquire_owned().ok()).take(BATCH - 1));
+        match shared.jobs.claim(&shared.owner, free.len()).await {
+            Ok(claimed) if claimed.is_empty() => {
+                drop(free);
+                let waited = tokio::select! {
+                    waited = waiter.wait(&shared.jobs) => waited,
+                    () = shutdown.cancelled() => break,
+                };
+                match waited {
+                    Ok(()) => backoff = FIRST_BACKOFF,
+                    Err(error) => pause(&error, &mut backoff, shutdown).await,
+                }
+            }
+            Ok(claimed) => {
+                for (claimed, permit) in claimed.into_iter().zip(free) {
+                    running.spawn(take(shared.clone(), handler.clone(), claimed, hand_back.clone(), permit));
+                }
+            }
+            Err(error) => pause(&error, &mut backoff, shutdown).await,
         }
     }
 }
@@ -152,187 +217,300 @@ async fn take(
     handler: Arc<dyn Handler>,
     claimed: Claimed,
     hand_back: CancellationToken,
+    _permit: OwnedSemaphorePermit,
 ) {
-    let jobs = &shared.jobs;
-    let outcome = match Envelope::parse(&claimed.raw) {
+    let settlement = match Envelope::parse(&claimed.raw) {
         Ok(envelope) => {
             let id = envelope.header("id").map(str::to_owned);
-            envelope.decode().map_err(|refusal| (id, refusal))
+            match envelope.decode() {
+                Ok(decoded) => run_one(&shared, handler, claimed, decoded, hand_back).await,
+                Err(refusal) => Some(refuse(claimed, id, &refusal)),
+            }
         }
-        Err(refusal) => Err((None, refusal)),
+        Err(refusal) => Some(refuse(claimed, None, &refusal)),
     };
-    let kept = match outcome {
-        Ok(decoded) => run_one(&shared, handler, &claimed, decoded, hand_back).await,
-        Err((Some(id), refusal)) => refuse(&shared, &claimed, &id, &refusal).await,
-        Err((None, refusal)) => {
-            tracing::warn!(%refusal, "a message went to the dead list");
-            jobs.bury(&claimed, "UNREADABLE").await
-        }
-    };
-    if let Err(error) = kept {
-        // It stays in `unacked`, from where it is restored.
-        tracing::error!(%error, "what became of a job could not be stored");
+    if let Some(settlement) = settlement {
+        settle(&shared.jobs, settlement).await;
     }
 }
 
 /// The sender learns of it, unlike with Celery, and the message is kept for whoever looks into it.
-async fn refuse(shared: &Shared, claimed: &Claimed, id: &str, refusal: &Refusal) -> Result<(), JobsError> {
+fn refuse(claimed: Claimed, id: Option<String>, refusal: &Refusal) -> Settlement {
     tracing::warn!(job.id = id, %refusal, "a message was refused");
     let failure = JobFailure::new("InvalidMessage", refusal.to_string());
-    fail(shared, id, &failure).await;
-    shared.jobs.store(id, &result::failure(id, &failure, Timestamp::now())).await?;
-    shared.jobs.bury(claimed, "REFUSED").await
+    let (result, event) = match &id {
+        Some(id) => (result::failure(id, &failure, Timestamp::now()), failed(&failure)),
+        None => (String::new(), String::new()),
+    };
+    let reason = if id.is_some() { "REFUSED" } else { "UNREADABLE" };
+    let message = Fate::Dead { message: claimed.raw, reason };
+    Settlement { job_id: id.unwrap_or_default(), claim: claimed.claim, result, event, message }
 }
 
-async fn fail(shared: &Shared, id: &str, failure: &JobFailure) {
-    let JobFailure { reason, message } = failure.clone();
-    let sink = ProgressSink { jobs: shared.jobs.clone(), job_id: id.to_owned() };
-    sink.emit(Progress::Failed { reason, message }).await;
+fn failed(failure: &JobFailure) -> String {
+    let JobFailure { reason, message, .. } = failure.clone();
+    Progress::Failed { reason, message }.to_text()
+}
+
+/// Stores what became of a job, through a broker that is away for a while.
+async fn settle(jobs: &Jobs, settlement: Settlement) {
+    let begun = Instant::now();
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        match jobs.settle(settlement.clone()).await {
+            Ok(true) => return,
+            Ok(false) => {
+                tracing::warn!(job.id = %settlement.job_id, "the lease was lost, so what became of a job is not ours to say");
+                return;
+            }
+            Err(error) if begun.elapsed() > SETTLE_PATIENCE => {
+                // The lease runs out, and somebody else runs it.
+                tracing::error!(job.id = %settlement.job_id, %error, "what became of a job could not be stored");
+                return;
+            }
+            Err(_) => tokio::time::sleep(backoff).await,
+        }
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+    }
 }
 
 async fn run_one(
     shared: &Arc<Shared>,
     handler: Arc<dyn Handler>,
-    claimed: &Claimed,
+    claimed: Claimed,
     decoded: Decoded,
     hand_back: CancellationToken,
-) -> Result<(), JobsError> {
-    let Decoded { job, eta, expires, ignore_result } = decoded;
-    let id = job.id.clone();
-    let cancel = CancellationToken::new();
-    let is_revoked = claimed.is_revoked | !shared.begin(&id, &claimed.tag, &cancel);
-    let held = Held { shared: shared.clone(), id: id.clone() };
+) -> Option<Settlement> {
+    let (id, task) = (decoded.job.id.clone(), decoded.job.task.clone());
+    let (retries, expires, ignore_result) = (decoded.job.retries, decoded.expires, decoded.ignore_result);
+    let received = json!({
+        "name": task, "args": REDACTED, "kwargs": REDACTED, "root_id": id, "parent_id": null,
+        "retries": retries, "eta": decoded.eta.map(|eta| eta.to_string()), "expires": expires.map(|at| at.to_string()),
+    });
+    shared.events.job("task-received", &id, received);
+    let begun = Instant::now();
+    let revoke = CancellationToken::new();
+    let is_revoked = !shared.begin(&id, &claimed.claim.tag, &task, &revoke) || claimed.kind == Kind::Revoked;
+    let held = Held { shared: shared.clone(), tag: claimed.claim.tag.clone() };
     let end = if is_revoked {
         End::Revoked("revoked")
     } else {
-        run_held(shared, handler, job, (eta, expires), cancel, hand_back).await
+        run_held(shared, handler, &claimed, decoded, &revoke, hand_back).await
     };
     drop(held);
     let now = Timestamp::now();
-    let text = match end {
-        End::HandedBack => return shared.jobs.hand_back(claimed).await,
-        End::Done(Ok(_)) if ignore_result => String::new(),
-        End::Done(Ok(value)) => result::success(&id, &value, now),
+    let Claimed { raw, claim, .. } = claimed;
+    let settled = |result: String, event: String, message: Fate| {
+        Some(Settlement { job_id: id.clone(), claim: claim.clone(), result, event, message })
+    };
+    match end {
+        End::Lost => None,
+        End::HandedBack => {
+            settled(String::new(), String::new(), Fate::Back(wire::redelivered(&raw).unwrap_or(raw)))
+        }
+        End::Early(due) => settled(String::new(), String::new(), Fate::Parked { message: raw, due }),
+        End::Done(Ok(value)) => {
+            let runtime = begun.elapsed().as_secs_f64();
+            shared.events.job("task-succeeded", &id, json!({ "result": REDACTED, "runtime": runtime }));
+            let result = if ignore_result { String::new() } else { result::success(&id, &value, now) };
+            settled(result, result::completed(&value).to_text(), Fate::Done)
+        }
         End::Done(Err(failure)) => {
-            fail(shared, &id, &failure).await;
-            result::failure(&id, &failure, now)
+            let told = json!({ "exception": failure.reason, "traceback": null });
+            if let Some(due) = next_attempt(&failure, retries, expires, now)
+                && let Some(message) = wire::retried(&raw, retries + 1, due)
+            {
+                shared.events.job("task-retried", &id, told);
+                return settled(result::retry(&id, &failure), String::new(), Fate::Parked { message, due });
+            }
+            shared.events.job("task-failed", &id, told);
+            settled(result::failure(&id, &failure, now), failed(&failure), Fate::Done)
         }
         End::Revoked(why) => {
-            let sink = ProgressSink { jobs: shared.jobs.clone(), job_id: id.clone() };
-            sink.emit(Progress::Cancelled).await;
-            result::revoked(&id, why, now)
+            let told =
+                json!({ "terminated": why == "terminated", "signum": null, "expired": why == "expired" });
+            shared.events.job("task-revoked", &id, told);
+            settled(result::revoked(&id, why, now), Progress::Cancelled.to_text(), Fate::Done)
         }
-    };
-    shared.jobs.finish(&id, &claimed.tag, &text).await
+    }
+}
+
+/// When a job is tried again; `None` when it has failed for good.
+fn next_attempt(
+    failure: &JobFailure,
+    retries: u32,
+    expires: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let least = failure.retry_after.filter(|_| retries < MOST_RETRIES)?;
+    let backoff = FIRST_RETRY * 2_u32.pow(retries);
+    // Jitter over the upper half, so that jobs that failed together do not come back together.
+    let due = now.checked_add(backoff.mul_f64(0.5 + fastrand::f64() / 2.0).max(least)).ok()?;
+    expires.is_none_or(|expires| due < expires).then_some(due)
 }
 
 async fn run_held(
     shared: &Arc<Shared>,
     handler: Arc<dyn Handler>,
-    job: Job,
-    (eta, expires): (Option<Timestamp>, Option<Timestamp>),
-    cancel: CancellationToken,
+    claimed: &Claimed,
+    decoded: Decoded,
+    revoke: &CancellationToken,
     hand_back: CancellationToken,
 ) -> End {
-    if let Some(wait) = eta.and_then(|eta| Duration::try_from(eta.duration_since(Timestamp::now())).ok()) {
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = cancel.cancelled() => return End::Revoked("revoked"),
-            () = hand_back.cancelled() => return End::HandedBack,
-        }
+    let Decoded { job, eta, expires, ignore_result: _, soft_limit, hard_limit } = decoded;
+    let now = Timestamp::now();
+    if let Some(eta) = eta.filter(|eta| *eta > now) {
+        return End::Early(eta);
     }
-    if expires.is_some_and(|expires| expires <= Timestamp::now()) {
+    if expires.is_some_and(|expires| expires <= now) {
         return End::Revoked("expired");
     }
     if !shared.config.tasks.contains(&job.task.as_str()) {
         let message = format!("task \"{}\" is not known here", job.task);
         return End::Done(Err(JobFailure::new("NotRegistered", message)));
     }
-    let worker = shared.config.worker_name.clone();
-    let sink = ProgressSink { jobs: shared.jobs.clone(), job_id: job.id.clone() };
-    let started = result::started(&job.id, &worker, std::process::id());
-    let id = job.id.clone();
-    // Told side by side with the work: nobody should wait for a note about it.
-    let work = handler.run(job, sink.clone(), cancel.clone());
-    let told = async {
-        sink.emit(Progress::Started { worker }).await;
-        if let Err(error) = shared.jobs.store(&id, &started).await {
-            tracing::warn!(%error, "the start of a job could not be stored");
+    if claimed.kind == Kind::Wait {
+        match shared.jobs.start(&shared.owner, &claimed.claim, &job.id).await {
+            Ok(true) => {}
+            Ok(false) => return End::Lost,
+            Err(error) => tracing::warn!(%error, "the start of a job could not be noted"),
+        }
+    }
+    shared.events.job("task-started", &job.id, Value::Null);
+    let (cancel, lost) = (revoke.child_token(), CancellationToken::new());
+    let sink = ProgressSink {
+        jobs: shared.jobs.clone(),
+        job_id: job.id.clone(),
+        claim: claimed.claim.clone(),
+        lost: lost.clone(),
+    };
+    let work = handler.run(job, sink, cancel.clone());
+    let limited = async {
+        tokio::pin!(work);
+        if let Some(soft) = soft_limit.filter(|soft| hard_limit.is_none_or(|hard| *soft < hard)) {
+            if let Ok(done) = tokio::time::timeout(soft, &mut work).await {
+                return done;
+            }
+            cancel.cancel();
+            let rest = hard_limit.map_or(SOFT_GRACE, |hard| hard - soft);
+            let late = || Err(JobFailure::new("SoftTimeLimitExceeded", format!("{soft:?}")));
+            return tokio::time::timeout(rest, work).await.unwrap_or_else(|_| late());
+        }
+        match hard_limit {
+            None => work.await,
+            Some(hard) => {
+                let late = || Err(JobFailure::new("TimeLimitExceeded", format!("{hard:?}")));
+                tokio::time::timeout(hard, work).await.unwrap_or_else(|_| late())
+            }
         }
     };
-    told.await;
     tokio::select! {
-        done = work => End::Done(done),
-        () = cancel.cancelled() => End::Revoked("terminated"),
+        done = limited => End::Done(done),
+        () = revoke.cancelled() => End::Revoked("terminated"),
+        () = lost.cancelled() => End::Lost,
         () = hand_back.cancelled() => End::HandedBack,
     }
 }
 
 impl Shared {
     /// Notes that a job is in hand; `false` if it has been revoked.
-    fn begin(&self, id: &str, tag: &str, cancel: &CancellationToken) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.running.insert(id.to_owned(), (tag.to_owned(), cancel.clone()));
+    fn begin(&self, id: &str, tag: &str, task: &str, revoke: &CancellationToken) -> bool {
+        let running = Running { task: task.to_owned(), since: events::now(), revoke: revoke.clone() };
+        let mut state = self.state();
+        state.running.insert(tag.to_owned(), (id.to_owned(), running));
+        *state.totals.entry(task.to_owned()).or_default() += 1;
         !state.revoked.iter().any(|revoked| revoked == id)
     }
 
-    fn revoke(&self, ids: Vec<String>, terminate: bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Stops jobs, and remembers those that may come; gives the ids that nobody here runs.
+    pub(crate) fn revoke(&self, ids: &[String], terminate: bool) -> Vec<String> {
+        let mut state = self.state();
+        let mut others = Vec::new();
         for id in ids {
-            if let Some((_, cancel)) = state.running.get(&id)
-                && terminate
-            {
-                cancel.cancel();
+            let mut is_here = false;
+            for (running_id, running) in state.running.values() {
+                if running_id == id {
+                    is_here = true;
+                    if terminate {
+                        running.revoke.cancel();
+                    }
+                }
             }
-            state.revoked.push_back(id);
+            if !is_here {
+                others.push(id.clone());
+            }
+            state.revoked.push_back(id.clone());
             if state.revoked.len() > REVOKED {
                 state.revoked.pop_front();
             }
         }
+        others
+    }
+
+    pub(crate) fn revoked(&self) -> Vec<String> {
+        self.state().revoked.iter().cloned().collect()
+    }
+
+    pub(crate) fn totals(&self) -> BTreeMap<String, u64> {
+        self.state().totals.clone()
+    }
+
+    pub(crate) fn running(&self, mut look: impl FnMut(&str, &Running) -> Value) -> Vec<Value> {
+        self.state().running.values().map(|(id, running)| look(id, running)).collect()
+    }
+
+    /// Tells that the worker lives.
+    pub(crate) fn beat(&self, kind: &'static str) {
+        let (active, processed) = {
+            let state = self.state();
+            (state.running.len(), state.totals.values().sum())
+        };
+        self.events.worker(kind, active, processed);
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A job in hand; is let go however its run ends.
 struct Held {
     shared: Arc<Shared>,
-    id: String,
+    tag: String,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).running.remove(&self.id);
+        self.shared.state().running.remove(&self.tag);
     }
 }
 
-/// Keeps the leases of everything in hand.
-async fn renew(shared: Arc<Shared>) {
+/// Keeps the lease, and does what dead workers left undone.
+async fn tend(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TEND);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(RENEW).await;
-        let tags: Vec<String> = {
-            let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.running.values().map(|(tag, _)| tag.clone()).collect()
-        };
-        if let Err(error) = shared.jobs.renew(&tags).await {
-            tracing::warn!(%error, "leases could not be renewed");
-        }
-    }
-}
-
-/// Listens for revocations.
-async fn obey(shared: Arc<Shared>) {
-    let channel = control::channel(shared.jobs.inner.db);
-    loop {
-        if let Ok(mut connection) = shared.jobs.inner.client.get_async_pubsub().await
-            && connection.subscribe(&channel).await.is_ok()
-        {
-            let mut messages = connection.on_message();
-            while let Some(message) = messages.next().await {
-                let Ok(text) = message.get_payload::<String>() else { continue };
-                if let Some((ids, terminate)) = control::revoked(&text, &shared.config.worker_name) {
-                    shared.revoke(ids, terminate);
-                }
+        ticks.tick().await;
+        match tokio::time::timeout(LEASE, shared.jobs.tend(&shared.owner, false)).await {
+            Ok(Ok(tended)) if tended.restored + tended.buried > 0 => {
+                tracing::warn!(
+                    restored = tended.restored,
+                    buried = tended.buried,
+                    "a worker died; its jobs are given to others"
+                );
             }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the lease could not be renewed"),
+            Err(_) => tracing::debug!("the lease could not be renewed in time"),
         }
-        tokio::time::sleep(FIRST_BACKOFF * 4).await;
+    }
+}
+
+/// Tells Celery's tools that the worker lives.
+async fn beat(shared: Arc<Shared>) {
+    shared.beat("worker-online");
+    loop {
+        tokio::time::sleep(Duration::from_secs_f64(HEARTBEAT)).await;
+        shared.beat("worker-heartbeat");
     }
 }

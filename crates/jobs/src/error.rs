@@ -16,6 +16,9 @@ pub enum JobsError {
     /// No connection to Redis could be had.
     #[error("no connection to redis: {0}")]
     Pool(#[from] PoolError),
+    /// What went wrong with commands that went out together.
+    #[error("{0}")]
+    Unavailable(String),
     /// Redis gave no answer in time.
     #[error("redis gave no answer within {0:?}")]
     Timeout(Duration),

@@ -1,5 +1,7 @@
 //! A job as its handler sees it.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 /// A job to be run.
@@ -15,6 +17,8 @@ pub struct Job {
     pub kwargs: Map<String, Value>,
     /// All headers of the message; ours alone begin with `voice_`.
     pub headers: Map<String, Value>,
+    /// Attempts before this one.
+    pub retries: u32,
 }
 
 impl std::fmt::Debug for Job {
@@ -24,18 +28,26 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// Why a job has failed for good.
+/// Why an attempt at a job has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobFailure {
     /// Stable reason; the exception type that Python sees.
     pub reason: String,
     /// For people; says what to do.
     pub message: String,
+    /// Whether another attempt may go better, and after which wait at least.
+    pub retry_after: Option<Duration>,
 }
 
 impl JobFailure {
-    /// Makes a failure.
+    /// A failure for good.
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into() }
+        Self { reason: reason.into(), message: message.into(), retry_after: None }
+    }
+
+    /// A failure that may pass; another attempt waits at least this long.
+    #[must_use]
+    pub fn passing(self, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..self }
     }
 }

@@ -6,24 +6,39 @@
 //! | `<queue>`, `<queue>\x06\x16{3,6,9}` | waiting messages by priority; pushed left, taken right |
 //! | `unacked`, `unacked_index` | messages in hand by delivery tag, and when they were taken: kombu's own shape |
 //! | `celery-task-meta-<id>` | the result, as key and as channel |
-//! | `/<db>.celery.pidbox` | remote control: revocations |
+//! | `/<db>.celery.pidbox`, `/<db>.celeryev/…` | Celery's remote control and events |
+//! | `voice:leases:<queue>` | ours: workers, by the moment at which their lease runs out |
+//! | `voice:held:<worker>` | ours: what a worker holds: delivery tag → number of the claim and list it came from |
+//! | `voice:claims` | ours: counter that numbers claims |
+//! | `voice:deaths:<queue>` | ours: how many workers died with a message in hand |
+//! | `voice:parked:<queue>` | ours: messages whose time has not come, by that time |
+//! | `voice:dead:<queue>` | ours: what nobody could run, with the reason |
 //! | `voice:progress:<id>` | ours: what happened to a job, as a stream and as a channel; kept for an hour |
+//! | `voice:known:<id>` | ours: that a job exists, before anybody has claimed it |
 //! | `voice:revoked:<id>` | ours: a revocation, for workers that start later |
-//! | `voice:dead:<queue>` | ours: what could not be read, with the reason |
 //!
-//! Taking a message is one atomic script, so that a crash leaves it in a list or in `unacked`, never nowhere.
+//! Taking a message is one atomic script, so that a crash leaves it in a list or in `unacked`, never nowhere. Every
+//! claim has a number, and whatever a worker writes about a job is refused once its claim is no longer the one that
+//! holds: a worker that was given up for dead cannot overwrite its successor. Leases last a second and are renewed in
+//! one script for each worker, which also gives the messages of dead workers back.
+//!
 //! Ordinary commands go through a pool; waiting for messages and subscriptions have connections of their own.
 
+mod batch;
 mod claim;
 mod connection;
 mod consumer;
 mod control;
 mod error;
+mod events;
 mod hub;
 mod job;
+mod keys;
 mod progress;
+mod queue;
 mod result;
 mod scripts;
+mod store;
 mod watch;
 mod wire;
 
@@ -32,6 +47,7 @@ pub use consumer::{Consumer, ConsumerConfig, Handler};
 pub use error::JobsError;
 pub use job::{Job, JobFailure};
 pub use progress::{Progress, ProgressEvent, ProgressSink};
+pub use queue::{DeadJob, JobStatus, QueueStats};
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use crate::Jobs;
+use crate::{Jobs, store::Claim};
 
 /// Something that happened to a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,10 @@ pub enum Progress {
 }
 
 impl Progress {
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("an event is plain data")
+    }
+
     /// Whether nothing follows it.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled)
@@ -84,13 +89,18 @@ impl ProgressEvent {
 pub struct ProgressSink {
     pub(crate) jobs: Jobs,
     pub(crate) job_id: String,
+    pub(crate) claim: Claim,
+    /// Fires when somebody else has the job now.
+    pub(crate) lost: CancellationToken,
 }
 
 impl ProgressSink {
     /// Reports an event. A broker that is away costs the event, not the job: its result tells the same in the end.
     pub async fn emit(&self, event: Progress) {
-        if let Err(error) = self.jobs.emit(&self.job_id, &event).await {
-            tracing::warn!(job.id = %self.job_id, %error, "progress was lost");
+        match self.jobs.emit(&self.job_id, &self.claim, &event).await {
+            Ok(0) => self.lost.cancel(),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(job.id = %self.job_id, %error, "progress was lost"),
         }
     }
 }

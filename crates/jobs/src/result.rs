@@ -5,13 +5,6 @@ use serde_json::{Value, json};
 
 use crate::{JobFailure, Progress};
 
-/// Celery's default.
-pub(crate) const EXPIRY_SECONDS: u64 = 86_400;
-
-pub(crate) fn key(job_id: &str) -> String {
-    format!("celery-task-meta-{job_id}")
-}
-
 pub(crate) fn started(job_id: &str, worker: &str, pid: u32) -> String {
     write("STARTED", job_id, &json!({ "pid": pid, "hostname": worker }), None)
 }
@@ -21,10 +14,34 @@ pub(crate) fn success(job_id: &str, value: &Value, now: Timestamp) -> String {
 }
 
 pub(crate) fn failure(job_id: &str, failure: &JobFailure, now: Timestamp) -> String {
-    let exception = json!({
-        "exc_type": failure.reason, "exc_message": [failure.message], "exc_module": "voicemesh",
-    });
-    write("FAILURE", job_id, &exception, Some(now))
+    write("FAILURE", job_id, &exception(failure), Some(now))
+}
+
+fn exception(failure: &JobFailure) -> Value {
+    json!({ "exc_type": failure.reason, "exc_message": [failure.message], "exc_module": "voicemesh" })
+}
+
+/// The failed attempt is followed by another one.
+pub(crate) fn retry(job_id: &str, failure: &JobFailure) -> String {
+    write("RETRY", job_id, &exception(failure), None)
+}
+
+/// Both ends of a result that was written for the empty id, for scripts that know the id themselves.
+pub(crate) fn around_id(text: &str) -> (String, String) {
+    let (before, after) = text.split_once("\"task_id\":\"\"").expect("written by us, for the empty id");
+    (format!("{before}\"task_id\":"), after.to_owned())
+}
+
+/// The last event of a job that gave `value`: the dict of a turn, or a bare reply.
+pub(crate) fn completed(value: &Value) -> Progress {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match value {
+        Value::String(reply) => Progress::Completed { transcript: String::new(), reply: reply.clone() },
+        other => Progress::Completed {
+            transcript: word(&other["user_transcript"]),
+            reply: word(&other["llm_response"]),
+        },
+    }
 }
 
 /// `why` is Celery's word: `revoked`, `terminated` or `expired`.
@@ -50,13 +67,7 @@ pub(crate) fn outcome(text: &str) -> Option<Progress> {
     let result = &stored["result"];
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     match stored["status"].as_str()? {
-        "SUCCESS" => Some(match result {
-            Value::String(reply) => Progress::Completed { transcript: String::new(), reply: reply.clone() },
-            other => Progress::Completed {
-                transcript: word(&other["user_transcript"]),
-                reply: word(&other["llm_response"]),
-            },
-        }),
+        "SUCCESS" => Some(completed(result)),
         "FAILURE" => {
             let message = match &result["exc_message"] {
                 Value::Array(args) => args.iter().map(word).collect::<Vec<_>>().join(", "),

@@ -6,6 +6,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use deadpool_redis::redis::AsyncCommands as _;
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use self::redis::Redis;
 use crate::{
     Consumer, ConsumerConfig, Handler, Job, JobFailure, Jobs, JobsError, NewJob, Progress, ProgressEvent,
-    ProgressSink, wire,
+    ProgressSink,
+    claim::{Claimed, Owner, Tended},
+    store::{Fate, Settlement},
+    wire,
 };
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -31,6 +35,19 @@ impl Handler for Script {
     ) -> Pin<Box<dyn Future<Output = Result<Value, JobFailure>> + Send>> {
         Box::pin(async move {
             match job.args.first().and_then(Value::as_str) {
+                Some("pass") if job.retries < 2 => {
+                    Err(JobFailure::new("STT_UNAVAILABLE", "for now").passing(Duration::ZERO))
+                }
+                Some("slow") => {
+                    let done = async {
+                        tokio::time::sleep(Duration::from_secs(60)).await;
+                        json!("late")
+                    };
+                    tokio::select! {
+                        late = done => Ok(late),
+                        () = cancel.cancelled(), if job.args.len() == 1 => Ok(json!("in time")),
+                    }
+                }
                 Some("fail") => Err(JobFailure::new("STT_UNAVAILABLE", "the provider is away")),
                 Some("hang") => {
                     cancel.cancelled().await;
@@ -41,9 +58,6 @@ impl Handler for Script {
                     for text in ["Hi ", "there."] {
                         progress.emit(Progress::ReplyDelta { text: text.into() }).await;
                     }
-                    progress
-                        .emit(Progress::Completed { transcript: "hello".into(), reply: "Hi there.".into() })
-                        .await;
                     Ok(json!({ "llm_response": "Hi there.", "user_transcript": "hello" }))
                 }
             }
@@ -165,7 +179,7 @@ async fn what_cannot_be_read_goes_to_the_dead_list_and_stops_nobody() {
     let jobs = redis.jobs();
     let mut connection = redis.connection().await;
     let body_not_json = {
-        let text = wire::encode(&job("answer"), "celery", "test");
+        let text = wire::encode(&job("answer"), "celery", "test", Timestamp::now());
         let mut message: Value = serde_json::from_str(&text).unwrap();
         message["body"] = "bm90IGpzb24=".into();
         message
@@ -179,10 +193,19 @@ async fn what_cannot_be_read_goes_to_the_dead_list_and_stops_nobody() {
     let failure = all(jobs.watch(&id, 0)).await.pop();
     assert!(matches!(failure, Some(Progress::Failed { reason, .. }) if reason == "InvalidMessage"));
     assert_eq!(stored(&redis, &id).await["status"], "FAILURE");
-    let mut dead: Vec<String> = connection.lrange("voice:dead:celery", 0, -1).await.unwrap();
-    dead.sort();
-    let reasons: Vec<_> = dead.iter().filter_map(|entry| entry.split(' ').next()).collect();
+    let mut dead = jobs.dead(0, 100).await.unwrap();
+    dead.sort_by(|a, b| a.reason.cmp(&b.reason));
+    let reasons: Vec<_> = dead.iter().map(|entry| entry.reason.as_str()).collect();
     assert_eq!(reasons, ["NOT_A_MESSAGE", "NOT_A_MESSAGE", "REFUSED", "UNREADABLE"]);
+    assert_eq!((dead[2].job_id.as_str(), dead[2].task.as_str()), (id.as_str(), TASK));
+    assert!(jobs.requeue(&dead[2].dead_id).await.unwrap());
+    assert!(!jobs.requeue("nothing").await.unwrap());
+    let again = tokio::time::timeout(LIMIT, async {
+        while jobs.dead(0, 100).await.unwrap().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    again.await.expect("it was tried again, and refused again");
     assert_eq!(redis.in_hand().await, 0);
 }
 
@@ -195,7 +218,7 @@ async fn an_unknown_task_an_expired_one_and_a_chord_say_so() {
     let last = all(jobs.run(unknown)).await.pop();
     assert!(matches!(last, Some(Progress::Failed { reason, .. }) if reason == "NotRegistered"));
     let expired = NewJob { expires: Some(jiff::Timestamp::UNIX_EPOCH), ..job("answer") };
-    assert_eq!(all(jobs.run(expired.clone())).await, [Progress::Cancelled]);
+    assert_eq!(all(jobs.run(expired.clone())).await.pop(), Some(Progress::Cancelled));
     assert_eq!(stored(&redis, &expired.id).await["result"]["exc_message"], json!(["expired"]));
 }
 
@@ -266,9 +289,176 @@ async fn a_broker_that_is_away_is_an_error_in_bounded_time() {
     assert!(matches!(jobs.enqueue(&bad).await, Err(JobsError::BadJobId(_))));
 }
 
+/// A worker that takes messages and is never heard of again.
+async fn dying(jobs: &Jobs) -> Vec<Claimed> {
+    let owner = Owner::new("dying@test");
+    loop {
+        let claimed = jobs.claim(&owner, 64).await.unwrap();
+        if !claimed.is_empty() {
+            return claimed;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until somebody's lease has run out and his messages have gone elsewhere.
+async fn reaped(jobs: &Jobs) {
+    let owner = Owner::new("undertaker@test");
+    let reaping = async {
+        while jobs.tend(&owner, false).await.unwrap() == Tended::default() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        jobs.tend(&owner, true).await.unwrap();
+    };
+    tokio::time::timeout(LIMIT, reaping).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_workers_job_runs_elsewhere_and_the_dead_cannot_speak() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let new = job("answer");
+    jobs.enqueue(&new).await.unwrap();
+    let claimed = dying(&jobs).await.remove(0);
+    let _worker = worker(&jobs);
+    let result = tokio::time::timeout(LIMIT, async {
+        loop {
+            let result = stored(&redis, &new.id).await;
+            if result["status"] == "SUCCESS" {
+                return result;
+            }
+        }
+    });
+    let result = result.await.unwrap();
+    let late = Settlement {
+        job_id: new.id.clone(),
+        claim: claimed.claim.clone(),
+        result: "overwritten".into(),
+        event: String::new(),
+        message: Fate::Done,
+    };
+    assert!(!jobs.settle(late).await.unwrap(), "the claim holds no more");
+    assert_eq!(jobs.emit(&new.id, &claimed.claim, &Progress::Cancelled).await.unwrap(), 0);
+    assert_eq!(stored(&redis, &new.id).await, result);
+    let events = all(jobs.watch(&new.id, 0)).await;
+    let starts = events.iter().filter(|event| matches!(event, Progress::Started { .. })).count();
+    assert_eq!(starts, 2, "{events:?}");
+    assert_eq!(redis.in_hand().await, 0);
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_workers_is_given_up() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let new = job("answer");
+    jobs.enqueue(&new).await.unwrap();
+    for _ in 0..3 {
+        dying(&jobs).await;
+        reaped(&jobs).await;
+    }
+    assert_eq!(jobs.dead(0, 10).await.unwrap()[0].reason, "KILLS_WORKERS");
+    let failure = all(jobs.watch(&new.id, 0)).await.pop();
+    assert!(matches!(failure, Some(Progress::Failed { reason, .. }) if reason == "WorkerLostError"));
+    assert_eq!(stored(&redis, &new.id).await["status"], "FAILURE");
+}
+
+#[tokio::test]
+async fn what_is_restored_is_marked_as_kombu_marks_it_and_otherwise_unchanged() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let mut connection = redis.connection().await;
+    let bare = r#"{"headers":{},"properties":{"delivery_tag":"t","delivery_info":{ }},"body":"\u00e9 1.50"}"#;
+    let whole = wire::encode(&job("answer"), "celery", "test", Timestamp::now());
+    for before in [bare.to_owned(), whole] {
+        let _: () = connection.lpush("celery", &before).await.unwrap();
+        assert_eq!(dying(&jobs).await[0].raw, before);
+        reaped(&jobs).await;
+        let after = dying(&jobs).await.remove(0).raw;
+        let mut expected: Value = serde_json::from_str(&before).unwrap();
+        expected["headers"]["redelivered"] = true.into();
+        expected["properties"]["delivery_info"]["redelivered"] = true.into();
+        assert_eq!(serde_json::from_str::<Value>(&after).unwrap(), expected);
+        reaped(&jobs).await;
+        assert_eq!(dying(&jobs).await[0].raw, after, "marked once");
+        reaped(&jobs).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_waits_for_its_time_and_the_urgent_come_first() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let eta = Timestamp::now() + jiff::SignedDuration::from_millis(700);
+    let later = NewJob { eta: Some(eta), ..job("answer") };
+    let urgent = NewJob { priority: 1, ..job("answer") };
+    let idle = NewJob { priority: 9, ..job("answer") };
+    for new in [&idle, &later, &urgent] {
+        jobs.enqueue(new).await.unwrap();
+    }
+    assert_eq!(jobs.stats().await.unwrap().waiting, 3);
+    let owner = Owner::new("looking@test");
+    let order: Vec<_> =
+        jobs.claim(&owner, 64).await.unwrap().into_iter().map(|claimed| claimed.raw).collect();
+    let position = |new: &NewJob| order.iter().position(|raw| raw.contains(&new.id)).unwrap();
+    assert!(position(&urgent) < position(&idle));
+    jobs.tend(&owner, true).await.unwrap();
+    let _worker = worker(&jobs);
+    assert_eq!(all(jobs.watch(&later.id, 0)).await, whole_turn());
+    assert!(Timestamp::now() >= eta);
+    let stats = jobs.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.parked, stats.workers), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_tried_again_with_the_same_id() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    let new = job("pass");
+    let events = all(jobs.run(new.clone())).await;
+    let starts = events.iter().filter(|event| matches!(event, Progress::Started { .. })).count();
+    assert_eq!(starts, 3, "{events:?}");
+    assert_eq!(stored(&redis, &new.id).await["status"], "SUCCESS");
+}
+
+#[tokio::test]
+async fn time_limits_end_a_job_softly_or_hard() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    let limited = |limits: Value, args: Vec<Value>| {
+        let headers = json!({ "timelimit": limits }).as_object().unwrap().clone();
+        NewJob { headers, args, ..job("slow") }
+    };
+    let last = all(jobs.run(limited(json!([0.2, null]), vec!["slow".into(), 1.into()]))).await.pop();
+    assert!(matches!(last, Some(Progress::Failed { reason, .. }) if reason == "TimeLimitExceeded"));
+    let last = all(jobs.run(limited(json!([0.4, 0.1]), vec!["slow".into(), 1.into()]))).await.pop();
+    assert!(matches!(last, Some(Progress::Failed { reason, .. }) if reason == "SoftTimeLimitExceeded"));
+    let last = all(jobs.run(limited(json!([null, 0.1]), vec!["slow".into()]))).await.pop();
+    assert!(matches!(last, Some(Progress::Completed { reply, .. }) if reply == "in time"));
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_and_a_done_job_is_not_done_again() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let worker = worker(&jobs);
+    let new = job("answer");
+    assert_eq!(all(jobs.run(new.clone())).await, whole_turn());
+    jobs.enqueue(&new).await.unwrap();
+    assert_eq!(redis.in_hand().await, 0);
+    assert_eq!(all(jobs.watch(&new.id, 0)).await, whole_turn(), "nothing was added");
+    drop(worker);
+    let mut connection = redis.connection().await;
+    let filler = vec!["x"; 10_000];
+    let _: () = connection.lpush("celery", filler).await.unwrap();
+    assert!(matches!(jobs.enqueue(&job("answer")).await, Err(JobsError::QueueFull(_))));
+}
+
 #[test]
 fn a_job_is_written_as_celery_writes_it() {
     let new = NewJob { id: "4bc3".into(), ..job("answer") };
-    let message: Value = serde_json::from_str(&wire::encode(&new, "celery", "gen1@host")).unwrap();
+    let message: Value =
+        serde_json::from_str(&wire::encode(&new, "celery", "gen1@host", Timestamp::UNIX_EPOCH)).unwrap();
     insta::assert_json_snapshot!(message, { ".properties.delivery_tag" => "[uuid]", ".properties.reply_to" => "[uuid]" });
 }

@@ -8,9 +8,8 @@ use jiff::Timestamp;
 
 use crate::{
     Jobs, JobsError, ProgressEvent,
-    connection::progress_key,
     hub::{Note, Subscription},
-    result,
+    keys, result,
 };
 
 /// A note that got lost costs this much at most.
@@ -39,7 +38,7 @@ impl Jobs {
     }
 
     pub(crate) fn begin_watching(&self, job_id: &str) -> Watching {
-        let (subscription, joined) = self.inner.hub.join(vec![progress_key(job_id), result::key(job_id)]);
+        let (subscription, joined) = self.inner.hub.join(vec![keys::progress(job_id), keys::result(job_id)]);
         Watching { subscription, joined }
     }
 
@@ -83,7 +82,7 @@ impl Jobs {
                     }
                 }
                 must_read = match tokio::time::timeout(RECHECK, subscription.notes.recv()).await {
-                    Ok(Some(Note::Published { channel, payload })) if channel == progress_key(&job_id) => {
+                    Ok(Some(Note::Published { channel, payload })) if channel == keys::progress(&job_id) => {
                         match ProgressEvent::parse(&payload) {
                             Some(event) if event.sequence <= last => false,
                             Some(event) if event.sequence == last + 1 => {

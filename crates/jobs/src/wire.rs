@@ -1,5 +1,7 @@
 //! Celery's messages. Written as Celery 5 writes them, read as leniently as Celery reads them.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{Job, NewJob};
+
+/// Header of ours: when a message was enqueued, in Unix milliseconds.
+pub(crate) const ENQUEUED_AT: &str = "voice_enqueued_at";
 
 /// Largest message that is accepted, encoded.
 const LARGEST_MESSAGE: usize = 4 * 1024 * 1024;
@@ -32,6 +37,9 @@ pub(crate) struct Decoded {
     pub(crate) eta: Option<Timestamp>,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) ignore_result: bool,
+    /// Time limits: the job is told to end, and then it is ended.
+    pub(crate) soft_limit: Option<Duration>,
+    pub(crate) hard_limit: Option<Duration>,
 }
 
 /// Why a message cannot be run.
@@ -100,24 +108,32 @@ impl Envelope {
         let instant = |name: &str| self.header(name).and_then(|text| text.parse::<Timestamp>().ok());
         let (eta, expires) = (instant("eta"), instant("expires"));
         let ignore_result = self.headers.get("ignore_result").and_then(Value::as_bool).unwrap_or(false);
-        let job = Job { id, task, args, kwargs, headers: self.headers };
-        Ok(Decoded { job, eta, expires, ignore_result })
+        let retries = self.headers.get("retries").and_then(Value::as_u64).unwrap_or(0) as u32;
+        let limit = |at: usize| {
+            let seconds = self.headers.get("timelimit")?.get(at)?.as_f64()?;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+        let (hard_limit, soft_limit) = (limit(0), limit(1));
+        let job = Job { id, task, args, kwargs, headers: self.headers, retries };
+        Ok(Decoded { job, eta, expires, ignore_result, soft_limit, hard_limit })
     }
 }
 
 /// Writes a job as Celery's producers do.
-pub(crate) fn encode(job: &NewJob, queue: &str, origin: &str) -> String {
+pub(crate) fn encode(job: &NewJob, queue: &str, origin: &str, now: Timestamp) -> String {
+    let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let embed = json!({ "callbacks": null, "errbacks": null, "chain": null, "chord": null });
     let body = json!([job.args, job.kwargs, embed]).to_string();
     let mut headers = json!({
         "lang": "py", "task": job.task, "id": job.id, "shadow": null,
-        "eta": null, "expires": job.expires.map(|expires| expires.to_string()), "group": null, "group_index": null,
+        "eta": text(job.eta), "expires": text(job.expires), "group": null, "group_index": null,
         "retries": 0, "timelimit": [null, null],
         "root_id": job.id, "parent_id": null,
         // What callers say stays out of what Celery's tools display.
         "argsrepr": "(...)", "kwargsrepr": "{...}",
         "origin": origin, "ignore_result": false,
         "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {},
+        ENQUEUED_AT: now.as_millisecond(),
     });
     if let Value::Object(headers) = &mut headers {
         headers.extend(job.headers.clone());
@@ -127,7 +143,7 @@ pub(crate) fn encode(job: &NewJob, queue: &str, origin: &str) -> String {
         &headers,
         json!({
             "correlation_id": job.id, "reply_to": Uuid::new_v4(),
-            "delivery_info": { "exchange": "", "routing_key": queue },
+            "delivery_info": { "exchange": "", "routing_key": queue }, "priority": job.priority,
         }),
     )
 }
@@ -145,6 +161,19 @@ pub(crate) fn message(body: &str, headers: &Value, more: Value) -> String {
         "headers": headers, "properties": properties,
     })
     .to_string()
+}
+
+/// The message of the next attempt: the same job, one retry more, not before `eta`.
+pub(crate) fn retried(raw: &str, retries: u32, eta: Timestamp) -> Option<String> {
+    let mut message: Value = serde_json::from_str(raw).ok()?;
+    let headers = message.get_mut("headers")?.as_object_mut()?;
+    let id = headers.get("id").cloned();
+    headers.insert("retries".into(), retries.into());
+    headers.insert("eta".into(), eta.to_string().into());
+    headers.insert("parent_id".into(), id.into());
+    let tag = Uuid::new_v4().to_string();
+    message.get_mut("properties")?.as_object_mut()?.insert("delivery_tag".into(), tag.into());
+    Some(message.to_string())
 }
 
 /// The message as it goes back to the queue: marked, otherwise unchanged.

@@ -90,24 +90,20 @@ pub struct Server {
     name: &'static str,
     config: ServerConfig,
     routes: Routes,
+    reflection: tonic_reflection::server::Builder<'static>,
     names: Vec<&'static str>,
     reporter: HealthReporter,
 }
 
 impl Server {
-    /// Begins a server with health and reflection.
-    ///
-    /// # Panics
-    /// When `descriptors` is not an encoded `FileDescriptorSet`: a fault of the build.
+    /// Begins a server with health and reflection of what `descriptors`, an encoded `FileDescriptorSet`, describe.
     pub fn new(name: &'static str, config: ServerConfig, descriptors: &'static [u8]) -> Self {
         let (reporter, health) = tonic_health::server::health_reporter();
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .expect("the descriptor set is built with the contracts");
-        let routes = Routes::new(health).add_service(reflection);
-        Self { name, config, routes, names: Vec::new(), reporter }
+            .with_service_name("grpc.health.v1.Health");
+        Self { name, config, routes: Routes::new(health), reflection, names: Vec::new(), reporter }
     }
 
     /// Adds a service; its health entry comes with it.
@@ -123,6 +119,8 @@ impl Server {
         S::Future: Send + 'static,
     {
         self.names.push(S::NAME);
+        // Only what is served here is listed, though the descriptors know all of the mesh.
+        self.reflection = self.reflection.with_service_name(S::NAME);
         self.routes = self.routes.add_service(service);
         self
     }
@@ -142,7 +140,9 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> anyhow::Result<()> {
-        let Self { name, config, routes, names, reporter } = self;
+        let Self { name, config, routes, reflection, names, reporter } = self;
+        let reflection = reflection.build_v1().context("the descriptors of the contracts")?;
+        let routes = routes.add_service(reflection);
         // The reporter starts with the overall entry already SERVING.
         reporter.set_service_status("", ServingStatus::NotServing).await;
         let address = listener.local_addr()?;

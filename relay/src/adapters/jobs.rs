@@ -49,7 +49,11 @@ impl Turns for JobTurns {
                     }
                 };
                 match event {
-                    voice_jobs::Progress::Started { .. } => yield TurnEvent::Progressed(Progress::Started),
+                    voice_jobs::Progress::Started { .. } => {
+                        // The first time, or anew after the death of a worker.
+                        (has_transcript, has_delta) = (false, false);
+                        yield TurnEvent::Progressed(Progress::Started);
+                    }
                     voice_jobs::Progress::Fetched { .. } => yield TurnEvent::Progressed(Progress::Fetched),
                     voice_jobs::Progress::Transcript { text } => {
                         has_transcript = true;

@@ -11,7 +11,8 @@ use crate::error::Error;
 impl ServiceError for Error {
     fn code(&self) -> Code {
         match self {
-            Self::JobNotFound(_) => Code::NotFound,
+            Self::JobNotFound(_) | Self::DeadJobNotFound(_) => Code::NotFound,
+            Self::QueueFull(_) => Code::ResourceExhausted,
             Self::InvalidField { .. } => Code::InvalidArgument,
             Self::Queue(_) => Code::Unavailable,
         }
@@ -20,6 +21,8 @@ impl ServiceError for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::JobNotFound(_) => "JOB_NOT_FOUND",
+            Self::DeadJobNotFound(_) => "DEAD_JOB_NOT_FOUND",
+            Self::QueueFull(_) => "QUEUE_FULL",
             Self::InvalidField { .. } => "INVALID_FIELD",
             Self::Queue(_) => "QUEUE_UNAVAILABLE",
         }
@@ -28,14 +31,14 @@ impl ServiceError for Error {
     fn field(&self) -> Option<&str> {
         match self {
             Self::InvalidField { field, .. } => Some(field),
-            Self::JobNotFound(_) | Self::Queue(_) => None,
+            Self::JobNotFound(_) | Self::DeadJobNotFound(_) | Self::QueueFull(_) | Self::Queue(_) => None,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Queue(_) => Some(Duration::from_secs(1)),
-            Self::JobNotFound(_) | Self::InvalidField { .. } => None,
+            Self::Queue(_) | Self::QueueFull(_) => Some(Duration::from_secs(1)),
+            Self::JobNotFound(_) | Self::DeadJobNotFound(_) | Self::InvalidField { .. } => None,
         }
     }
 }
@@ -44,6 +47,7 @@ impl From<JobsError> for Error {
     fn from(error: JobsError) -> Self {
         match error {
             JobsError::BadJobId(_) => Self::InvalidField { field: "job_id", message: error.to_string() },
+            JobsError::QueueFull(_) => Self::QueueFull(error),
             other => Self::Queue(other),
         }
     }

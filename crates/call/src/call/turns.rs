@@ -103,6 +103,7 @@ impl Talk {
     pub(super) fn turn_progressed(&mut self, cx: &mut Cx<'_>, id: TurnId, progress: Progress) {
         let Some(turn) = self.turn.as_mut().filter(|turn| turn.id == id && turn.is_in_work) else { return };
         match progress {
+            Progress::Started if turn.marked("queue").is_some() => self.begun_again(cx, id),
             Progress::Started => turn.mark("queue", cx.now),
             Progress::Fetched => turn.mark("fetch", cx.now),
             Progress::Transcript(text) => {
@@ -162,6 +163,19 @@ impl Talk {
                 pieces: std::collections::VecDeque::new(),
                 is_complete: true,
             });
+        }
+    }
+
+    /// The worker died, and another one has begun the turn anew: it will write another reply. What nobody has heard
+    /// of the first one is forgotten; a reply that is being heard cannot be taken back.
+    fn begun_again(&mut self, cx: &mut Cx<'_>, id: TurnId) {
+        let is_heard = self.is_playing_reply(id) || self.turn.as_ref().is_some_and(|turn| turn.has_sounded);
+        if is_heard {
+            cx.out.push(Command::CancelTurn { turn: id });
+            self.turn_failed(cx, id, "WORKER_LOST".to_owned());
+        } else if let Some(turn) = &mut self.turn {
+            turn.forget_reply();
+            self.mouth.queue.retain(|speech| speech.kind != PlaybackKind::Reply);
         }
     }
 

@@ -1,0 +1,156 @@
+//! Looking at the queue, and mending it.
+
+use deadpool_redis::redis;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    Jobs, JobsError,
+    connection::check_id,
+    keys::{self, STEPS},
+    wire::{ENQUEUED_AT, Envelope},
+};
+
+/// How full the queue is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Jobs that wait to be taken.
+    pub waiting: u64,
+    /// Jobs whose time has not come.
+    pub parked: u64,
+    /// Messages in the hands of workers, of all queues of this database.
+    pub in_hand: u64,
+    /// Messages that nobody could run.
+    pub dead: u64,
+    /// Workers whose lease holds.
+    pub workers: u64,
+    /// When the job was enqueued that is taken next, if its message says so.
+    pub oldest: Option<Timestamp>,
+}
+
+/// A message that nobody could run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadJob {
+    /// Its id in the dead list.
+    pub dead_id: String,
+    /// Stable reason: `NOT_A_MESSAGE`, `UNREADABLE`, `REFUSED` or `KILLS_WORKERS`.
+    pub reason: String,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// Celery's task id, if it has one.
+    pub job_id: String,
+    /// The task's name, if it has one.
+    pub task: String,
+}
+
+/// What is known of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobStatus {
+    /// Celery's word: `PENDING`, `STARTED`, `RETRY`, `SUCCESS`, `FAILURE` or `REVOKED`.
+    pub status: String,
+    /// The last event of a job that has ended.
+    pub outcome: Option<crate::Progress>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DeadEntry {
+    id: String,
+    reason: String,
+    at: String,
+    message: String,
+}
+
+impl Jobs {
+    /// How full the queue is now.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn stats(&self) -> Result<QueueStats, JobsError> {
+        let own = &self.inner.store.keys;
+        let now = Timestamp::now().as_millisecond();
+        let mut pipe = redis::pipe();
+        for step in STEPS {
+            pipe.llen(own.list(step));
+        }
+        pipe.zcard(&own.parked).hlen(&own.unacked).llen(&own.dead).zcount(&own.leases, now, "+inf");
+        let counts: [u64; 8] =
+            self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
+        let mut pipe = redis::pipe();
+        for step in STEPS {
+            pipe.lindex(own.list(step), -1);
+        }
+        let next: Vec<Option<String>> =
+            self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
+        let [zero, three, six, nine, parked, in_hand, dead, workers] = counts;
+        Ok(QueueStats {
+            waiting: zero + three + six + nine,
+            parked,
+            in_hand,
+            dead,
+            workers,
+            oldest: next.iter().flatten().filter_map(|message| enqueued_at(message)).min(),
+        })
+    }
+
+    /// A page of the dead list, newest first.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn dead(&self, offset: usize, count: usize) -> Result<Vec<DeadJob>, JobsError> {
+        let mut command = redis::cmd("LRANGE");
+        command.arg(&self.inner.store.keys.dead).arg(offset).arg(offset + count.max(1) - 1);
+        let entries: Vec<Vec<u8>> =
+            self.inner.store.with(async |connection| command.query_async(connection).await).await?;
+        Ok(entries.iter().filter_map(|entry| to_dead_job(&String::from_utf8_lossy(entry))).collect())
+    }
+
+    /// Puts a dead message back on the queue; `false` if it is not in the list.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn requeue(&self, dead_id: &str) -> Result<bool, JobsError> {
+        let store = &self.inner.store;
+        let mut script = store.scripts.requeue.prepare_invoke();
+        script.key(&store.keys.dead).key(&store.keys.queue).arg(dead_id);
+        Ok(store.run::<i64>(&script).await? > 0)
+    }
+
+    /// What is known of a job; `None` when nothing is, as for a job that waits and has never been begun.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn status(&self, job_id: &str) -> Result<Option<JobStatus>, JobsError> {
+        check_id(job_id)?;
+        let mut command = redis::cmd("GET");
+        command.arg(keys::result(job_id));
+        let stored: Option<String> =
+            self.inner.store.with(async |connection| command.query_async(connection).await).await?;
+        Ok(stored.and_then(|text| {
+            let value: Value = serde_json::from_str(&text).ok()?;
+            let status = value["status"].as_str()?.to_owned();
+            Some(JobStatus { status, outcome: crate::result::outcome(&text) })
+        }))
+    }
+}
+
+fn enqueued_at(message: &str) -> Option<Timestamp> {
+    let envelope = Envelope::parse(message).ok()?;
+    Timestamp::from_millisecond(envelope.headers.get(ENQUEUED_AT)?.as_i64()?).ok()
+}
+
+fn to_dead_job(entry: &str) -> Option<DeadJob> {
+    let DeadEntry { id, reason, at, message } = serde_json::from_str(entry).ok()?;
+    let envelope = Envelope::parse(&message).ok();
+    let header = |name: &str| {
+        let envelope = envelope.as_ref()?;
+        envelope.header(name).map(str::to_owned)
+    };
+    Some(DeadJob {
+        dead_id: id,
+        reason,
+        at: Timestamp::from_microsecond(at.parse().ok()?).ok()?,
+        job_id: header("id").unwrap_or_default(),
+        task: header("task").unwrap_or_default(),
+    })
+}

@@ -1,0 +1,174 @@
+//! Commands to Redis: a pool of connections, and the scripts.
+
+use std::time::Duration;
+
+use deadpool_redis::{
+    Config, Connection, PoolConfig, Runtime, Timeouts,
+    redis::{self, ScriptInvocation},
+};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{
+    JobsError,
+    keys::{self, Keys},
+    scripts::Scripts,
+};
+
+/// Connections for ordinary commands.
+const POOL: usize = 32;
+
+/// An ordinary command takes a fraction of a millisecond.
+pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Progress and revocations are of interest during a call, and a little longer for whoever debugs it.
+pub(crate) const PROGRESS_SECONDS: u64 = 3_600;
+
+/// Celery's default.
+pub(crate) const RESULT_SECONDS: u64 = 86_400;
+
+/// Dead messages that are kept.
+pub(crate) const MOST_DEAD: usize = 10_000;
+
+/// More than this waiting is a fault that more waiting does not mend.
+pub(crate) const MOST_WAITING: usize = 10_000;
+
+pub(crate) struct Store {
+    pub(crate) scripts: Scripts,
+    pub(crate) keys: Keys,
+    pool: deadpool_redis::Pool,
+}
+
+/// A message on its way into a list.
+#[derive(Debug)]
+pub(crate) struct Enqueue {
+    pub(crate) job_id: String,
+    pub(crate) list: String,
+    pub(crate) message: String,
+}
+
+/// An event on its way into a job's stream.
+#[derive(Debug)]
+pub(crate) struct Emission {
+    pub(crate) job_id: String,
+    pub(crate) claim: Claim,
+    pub(crate) event: String,
+}
+
+/// What a worker holds a message by.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) tag: String,
+    pub(crate) number: i64,
+    /// The worker's key of what it holds.
+    pub(crate) held: String,
+}
+
+/// How a message is let go.
+#[derive(Clone, Debug)]
+pub(crate) struct Settlement {
+    pub(crate) job_id: String,
+    pub(crate) claim: Claim,
+    /// Result to be stored, if any.
+    pub(crate) result: String,
+    /// Last event, if any.
+    pub(crate) event: String,
+    pub(crate) message: Fate,
+}
+
+/// What becomes of a message that is let go.
+#[derive(Clone, Debug)]
+pub(crate) enum Fate {
+    Done,
+    /// Back to its list, to be taken next.
+    Back(String),
+    Dead {
+        message: String,
+        reason: &'static str,
+    },
+    /// Put aside until its time comes.
+    Parked {
+        message: String,
+        due: Timestamp,
+    },
+}
+
+impl Store {
+    pub(crate) fn new(redis_url: &SecretString, keys: Keys) -> Result<Self, JobsError> {
+        let mut config = Config::from_url(redis_url.expose_secret());
+        config.pool = Some(PoolConfig {
+            max_size: POOL,
+            timeouts: Timeouts {
+                wait: Some(COMMAND_TIMEOUT),
+                create: Some(COMMAND_TIMEOUT),
+                recycle: Some(COMMAND_TIMEOUT),
+            },
+            ..PoolConfig::default()
+        });
+        let bad = |error: &dyn std::fmt::Display| JobsError::Url(error.to_string());
+        let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| bad(&error))?;
+        Ok(Self { scripts: Scripts::new(), keys, pool })
+    }
+
+    /// Does something with a connection, within the time that a command may take.
+    pub(crate) async fn with<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Connection) -> redis::RedisResult<T>,
+    ) -> Result<T, JobsError> {
+        let all = async {
+            let mut connection = self.pool.get().await?;
+            Ok(work(&mut connection).await?)
+        };
+        tokio::time::timeout(COMMAND_TIMEOUT, all).await.map_err(|_| JobsError::Timeout(COMMAND_TIMEOUT))?
+    }
+
+    pub(crate) async fn run<T: redis::FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, JobsError> {
+        self.with(async |connection| script.invoke_async(connection).await).await
+    }
+
+    /// Adds messages to their lists; gives for each how many waited before it, or -1 when too many did.
+    pub(crate) async fn enqueue(&self, messages: Vec<Enqueue>) -> Result<Vec<i64>, JobsError> {
+        let mut script = self.scripts.enqueue.prepare_invoke();
+        script.arg(MOST_WAITING).arg(PROGRESS_SECONDS);
+        for Enqueue { job_id, list, message } in &messages {
+            script.key(list).key(keys::known(job_id)).arg(message);
+        }
+        self.run(&script).await
+    }
+
+    /// Adds events; gives for each its number, or 0 when the lease was lost.
+    pub(crate) async fn emit(&self, events: Vec<Emission>) -> Result<Vec<u64>, JobsError> {
+        let mut script = self.scripts.emit.prepare_invoke();
+        let at = Timestamp::now().as_microsecond();
+        for Emission { job_id, claim, event } in &events {
+            script.key(keys::progress(job_id)).key(&claim.held);
+            script.arg(&claim.tag).arg(claim.number).arg(at).arg(event).arg(PROGRESS_SECONDS);
+        }
+        self.run(&script).await
+    }
+
+    /// Lets go of messages; gives for each whether its lease was still held.
+    pub(crate) async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>, JobsError> {
+        let mut script = self.scripts.settle.prepare_invoke();
+        let at = Timestamp::now().as_microsecond();
+        for Settlement { job_id, claim, result, event, message } in &settlements {
+            let own = &self.keys;
+            let target = if matches!(message, Fate::Parked { .. }) { &own.parked } else { &own.dead };
+            script.key(keys::result(job_id)).key(keys::progress(job_id)).key(&own.unacked);
+            script.key(&own.unacked_index).key(&claim.held).key(target).key(&own.deaths);
+            script.arg(&claim.tag).arg(claim.number).arg(result).arg(RESULT_SECONDS);
+            script.arg(event).arg(at).arg(PROGRESS_SECONDS);
+            match message {
+                Fate::Done => script.arg("done").arg("").arg(""),
+                Fate::Back(message) => script.arg("back").arg(message).arg(""),
+                Fate::Dead { message, reason } => script.arg("dead").arg(message).arg(*reason),
+                Fate::Parked { message, due } => script.arg("park").arg(message).arg(due.as_millisecond()),
+            };
+            script.arg(MOST_DEAD);
+        }
+        self.run(&script).await
+    }
+}

@@ -1,0 +1,137 @@
+"""Stock Celery and Flower against our worker. Usage: celery_py.py REDIS_URL RECORDING_URL QUESTION ANSWER"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+
+from celery import Celery, chord
+from celery.exceptions import TaskRevokedError
+
+redis_url, recording, question, answer = sys.argv[1:5]
+app = Celery(broker=redis_url, backend=redis_url)
+app.conf.update(broker_connection_retry_on_startup=True, result_extended=True)
+TASK = "get_llm_response_task"
+turn = app.signature(TASK, args=["call-1", recording, []])
+whole = {"llm_response": answer, "user_transcript": question}
+
+
+def check(what, condition, more=""):
+    print(("ok   " if condition else "FAIL ") + what, more if not condition else "", flush=True)
+    if not condition:
+        sys.exit(1)
+
+
+def fails(result, reason):
+    try:
+        result.get(timeout=15)
+    except Exception as error:  # the class is made on the fly from the result
+        return type(error).__name__ == reason, repr(error)
+    return False, "it succeeded"
+
+
+# Producing.
+result = app.send_task(TASK, args=["call-1", recording, []])
+check("three arguments give the dict", result.get(timeout=15) == whole, result.result)
+check("state is SUCCESS", result.state == "SUCCESS", result.state)
+result = app.send_task(TASK, args=[recording, []])
+check("two arguments give the bare reply", result.get(timeout=15) == answer, result.result)
+history = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
+result = app.send_task(TASK, args=["call-1", recording, history], headers={"voice_speech_start_ms": 0})
+check("a history goes along", result.get(timeout=15) == whole)
+begun = time.time()
+result = turn.apply_async(countdown=1, priority=9, expires=60)
+check("countdown, priority, expires", result.get(timeout=15) == whole and time.time() - begun >= 1)
+result = turn.apply_async(retries=2)
+check("retries", result.get(timeout=15) == whole)
+result = turn.apply_async(ignore_result=True)
+time.sleep(2)
+check("an ignored result is not stored", app.AsyncResult(result.id).state in ("PENDING", "STARTED"))
+
+# Failing.
+check("a failure has its type and message", *fails(app.send_task(TASK, args=["c", "http://127.0.0.1:9/x.wav", []], headers={"voice_deadline": time.time() + 3}), "TURN_DEADLINE"))
+check("bad arguments say so", *fails(app.send_task(TASK, args=[1]), "INVALID_JOB"))
+check("an unknown task says so", *fails(app.send_task("somebody.elses"), "NotRegistered"))
+check("a link is refused loudly", *fails(turn.apply_async(link=app.signature("other")), "InvalidMessage"))
+check("an errback is refused loudly", *fails(turn.apply_async(link_error=app.signature("other")), "InvalidMessage"))
+check("a compressed body is refused loudly", *fails(turn.apply_async(compression="gzip"), "InvalidMessage"))
+header = chord([turn.clone()])(app.signature("other"))
+check("a chord is refused loudly", *fails(header.parent.results[0], "InvalidMessage"))
+try:
+    turn.apply_async(expires=-1).get(timeout=15)
+    check("an expired task is revoked", False)
+except TaskRevokedError:
+    check("an expired task is revoked", True)
+
+# Revoking.
+result = turn.apply_async(countdown=3600)
+time.sleep(0.5)
+result.revoke()
+try:
+    result.get(timeout=15)
+    check("a waiting task is revoked", False)
+except TaskRevokedError:
+    check("a waiting task is revoked", True)
+
+# Remote control.
+inspect = app.control.inspect(timeout=2)
+names = list(inspect.ping() or {})
+check("inspect ping", len(names) == 1 and names[0].startswith("voice-"), names)
+name = names[0]
+check("inspect stats", inspect.stats()[name]["total"][TASK] >= 5)
+check("inspect registered", inspect.registered()[name] == [TASK])
+check("inspect active", isinstance(inspect.active()[name], list))
+check("inspect active_queues", inspect.active_queues()[name][0]["name"] == "celery")
+check("inspect conf, scheduled, reserved, revoked", all(inspect_() is not None for inspect_ in (inspect.conf, inspect.scheduled, inspect.reserved, inspect.revoked)))
+check("control of one by name", app.control.ping(destination=[name], timeout=2) == [{name: {"ok": "pong"}}])
+check("control of others is not answered", app.control.ping(destination=["other@host"], timeout=1) == [])
+celery = [os.path.join(os.path.dirname(sys.executable), "celery"), "-b", redis_url]
+for words in (["status"], ["inspect", "ping"], ["inspect", "stats"], ["inspect", "active"], ["control", "enable_events"]):
+    run = subprocess.run(celery + words, capture_output=True, text=True, timeout=60)
+    check("celery " + " ".join(words), run.returncode == 0 and name in run.stdout, run.stdout + run.stderr)
+
+# Flower.
+port = "5%d" % (os.getpid() % 1000 + 1000 + int(time.time()) % 4000)
+port = str(int(port) % 20000 + 20000)
+flower = subprocess.Popen(celery + ["flower", "--address=127.0.0.1", "--port=" + port], env={**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def ask(path):
+    return opener.open("http://127.0.0.1:%s%s" % (port, path), timeout=10).read().decode()
+
+
+def eventually(what, attempt, seconds=40):
+    last = ""
+    for _ in range(seconds * 2):
+        try:
+            last = attempt()
+            if last is True:
+                return check(what, True)
+        except Exception as error:
+            last = repr(error)
+        time.sleep(0.5)
+    check(what, False, last)
+
+
+try:
+    eventually("flower lists the worker", lambda: name in json.loads(ask("/api/workers?refresh=1")) or "not there")
+    app.control.enable_events()
+    result = app.send_task(TASK, args=["call-1", recording, []])
+    result.get(timeout=15)
+
+    def shown():
+        task = json.loads(ask("/api/tasks")).get(result.id)
+        if not task or task["state"] != "SUCCESS":
+            return repr(task)
+        told = json.dumps(task)
+        return (task["name"] == TASK and task["runtime"] is not None and answer not in told and recording not in told) or told
+
+    eventually("flower shows the task, its state and time, and nothing that was said", shown)
+    eventually("flower's page of the worker", lambda: name in ask("/worker/" + name))
+finally:
+    flower.terminate()
+    flower.wait(timeout=10)
+print("all well")

@@ -1,0 +1,86 @@
+//! The queue in the hands of stock Celery and Flower.
+
+use std::{path::Path, process::Stdio};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    process::Command,
+    task::JoinSet,
+};
+
+use super::*;
+use crate::{mesh::eventually, speech::spoken};
+
+fn sdk() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk")
+}
+
+fn python(program: &str) -> Command {
+    let program = sdk().join("../../.venv/bin").join(program);
+    assert!(program.exists(), "the SDKs are not installed: run `make setup`");
+    let mut command = Command::new(program);
+    command.current_dir(sdk()).env("NO_PROXY", "127.0.0.1").stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Serves one recording to whoever asks.
+async fn recording(tasks: &mut JoinSet<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/recording.wav", listener.local_addr().unwrap());
+    let wav = spoken(QUESTION).await.unwrap();
+    tasks.spawn(async move {
+        loop {
+            let Ok((mut socket, _)) = listener.accept().await else { return };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                wav.len()
+            );
+            let mut request = [0; 2_048];
+            let _ = socket.read(&mut request).await;
+            let _ = socket.write_all(head.as_bytes()).await;
+            let _ = socket.write_all(&wav).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn stock_celery_and_flower_work_with_our_worker() {
+    let mesh = mesh(Options::default().with("JOB_QUEUE", "celery")).await;
+    let mut tasks = JoinSet::new();
+    let url = recording(&mut tasks).await;
+    let run =
+        python("python").args(["celery_py.py", &mesh.env("REDIS_URL"), &url, QUESTION, ANSWER]).output();
+    let output = tokio::time::timeout(LIMIT * 6, run).await.unwrap().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_stock_celery_worker_may_serve_a_call() {
+    let mut mesh = mesh(Options::default()).await;
+    mesh.child("worker").kill().await.unwrap();
+    let _worker = python("celery")
+        .args(["-A", "celery_worker", "worker", "--pool", "solo", "--loglevel", "warning"])
+        .args(["-Q", &mesh.env("JOB_QUEUE")])
+        .env("REDIS_URL", mesh.env("REDIS_URL"))
+        .env("JOB_QUEUE", mesh.env("JOB_QUEUE"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(LIMIT, "the python worker", async || {
+        let ping = python("celery").args(["-b", &mesh.env("REDIS_URL"), "inspect", "ping"]).output().await;
+        ping.ok()?.status.success().then_some(())
+    })
+    .await
+    .unwrap();
+    let (caller, mut watch) = greeted(&mesh).await;
+    for turn in ["one", "two"] {
+        caller.say(QUESTION).await.unwrap();
+        let said = watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap();
+        assert_eq!(said, format!("A python answers, turn {turn}."));
+        watch.until(LIMIT, listening).await.unwrap();
+    }
+}
