@@ -6,7 +6,7 @@ CARGO_RELEASE := cargo build --release --workspace --bins
 BUF := tests/sdk/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench bench-turn setup
+.PHONY: help demo up test check bench bench-turn bench-jobs setup
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,12 +33,17 @@ check: ## formatting, lints, contracts
 	$(BUF) lint
 	$(BUF) format -d --exit-code
 
-bench: bench-turn ## every benchmark
+bench: bench-turn bench-jobs ## every benchmark
 
 bench-turn: ## what the mesh adds to a turn, and the longest silence of every fault
 	@tests/setup.sh demo
 	@$(CARGO_RELEASE)
 	@target/release/bench-turn
+
+bench-jobs: ## the queue beside bare sockets and stock Celery
+	@tests/setup.sh test
+	@$(CARGO_RELEASE)
+	@target/release/bench-jobs
 
 setup: ## install what the tests need
 	@tests/setup.sh test

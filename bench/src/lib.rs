@@ -1,5 +1,8 @@
 //! What every benchmark needs: a table for people, JSON for machines, and the numbers in between.
 
+pub mod floor;
+pub mod process;
+
 use std::{fs, path::PathBuf};
 
 use serde::Serialize;

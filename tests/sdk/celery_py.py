@@ -51,7 +51,7 @@ time.sleep(2)
 check("an ignored result is not stored", app.AsyncResult(result.id).state in ("PENDING", "STARTED"))
 
 # Failing.
-check("a failure has its type and message", *fails(app.send_task(TASK, args=["c", "http://127.0.0.1:9/x.wav", []], headers={"voice_deadline": time.time() + 3}), "TURN_DEADLINE"))
+check("a failure has its type and message", *fails(app.send_task(TASK, args=["c", "http://127.0.0.1:9/x.wav", []], headers={"voice_deadline": time.time() + 3}), "RECORDING_UNAVAILABLE"))
 check("bad arguments say so", *fails(app.send_task(TASK, args=[1]), "INVALID_JOB"))
 check("an unknown task says so", *fails(app.send_task("somebody.elses"), "NotRegistered"))
 check("a link is refused loudly", *fails(turn.apply_async(link=app.signature("other")), "InvalidMessage"))

@@ -1,0 +1,45 @@
+//! What processes cost, from `/proc`.
+
+use std::fs;
+
+/// Seconds of CPU of a process and of all its descendants, dead ones that were waited for included.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let all = stats();
+    let mut family = vec![pid];
+    let mut at = 0;
+    while at < family.len() {
+        let parent = family[at];
+        family.extend(all.iter().filter(|stat| stat.parent == parent).map(|stat| stat.pid));
+        at += 1;
+    }
+    let ticks: u64 = all.iter().filter(|stat| family.contains(&stat.pid)).map(|stat| stat.ticks).sum();
+    ticks as f64 / 100.0
+}
+
+/// Resident memory of a process, in megabytes.
+pub fn resident_mb(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes: f64 =
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default();
+    kilobytes / 1_024.0
+}
+
+struct Stat {
+    pid: u32,
+    parent: u32,
+    ticks: u64,
+}
+
+fn stats() -> Vec<Stat> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| read(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+fn read(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks = [11, 12, 13, 14].iter().map(|at| fields[*at].parse::<u64>().unwrap_or(0)).sum();
+    Some(Stat { pid, parent: fields[1].parse().ok()?, ticks })
+}
