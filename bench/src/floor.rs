@@ -1,6 +1,7 @@
 //! What Redis itself costs: the least that a job needs, over bare sockets.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     thread,
@@ -25,9 +26,9 @@ impl Wire {
     fn send(&mut self, commands: &[&[&str]]) -> anyhow::Result<()> {
         let mut text = String::new();
         for command in commands {
-            text.push_str(&format!("*{}\r\n", command.len()));
+            write!(text, "*{}\r\n", command.len())?;
             for part in *command {
-                text.push_str(&format!("${}\r\n{part}\r\n", part.len()));
+                write!(text, "${}\r\n{part}\r\n", part.len())?;
             }
         }
         Ok(self.writer.write_all(text.as_bytes())?)

@@ -58,7 +58,9 @@ impl Relay {
         let listener = config.server.bind().await?;
         let mut assistants = config.assistants.clone();
         greeting::prepare(&mut assistants, &config).await?;
-        let jobs = Jobs::connect(&config.redis_url, &config.job_queue).context("REDIS_URL")?;
+        // First part of call ids, and so of the ids of their jobs.
+        let relay_id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+        let jobs = Jobs::connect_as(&relay_id, &config.redis_url, &config.job_queue).context("REDIS_URL")?;
         let channel = voice_server::client::channel(&config.tts_addrs, config.server.mesh_token.as_ref())
             .context("TTS_ADDRS")?;
         let speech = Arc::new(Tts::new(channel));
@@ -71,7 +73,7 @@ impl Relay {
             config.contexts.clone(),
         ));
         let switchboard = Switchboard {
-            relay_id: uuid::Uuid::new_v4().simple().to_string()[..8].to_owned(),
+            relay_id,
             client,
             assistants: assistants.clone(),
             max_calls: config.max_calls,

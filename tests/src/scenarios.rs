@@ -3,6 +3,7 @@
 mod conversation;
 mod edges;
 mod faults;
+mod jobs;
 mod line;
 mod sdk_celery;
 mod sdk_groq;

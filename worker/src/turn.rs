@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use voice_audio::{Audio, decode::decode, resample::resample, vad::find_speech, wav};
 use voice_jobs::Progress;
 
@@ -31,6 +31,9 @@ const LEAST_VOICE: Duration = Duration::from_millis(200);
 const STT_HERTZ: u32 = 16_000;
 /// The longest recording that is taken.
 const LONGEST: Duration = Duration::from_mins(10);
+
+/// Recordings that are decoded at the same time: it is work for the processor, and each takes a thread.
+static DECODING: Semaphore = Semaphore::const_new(4);
 
 /// What a turn needs.
 #[derive(Clone)]
@@ -127,7 +130,9 @@ async fn transcribe(
     language: Option<&str>,
 ) -> Result<String, TurnError> {
     // Decoding and resampling take milliseconds of CPU.
+    let permit = DECODING.acquire().await.expect("the semaphore is never closed");
     let prepared = tokio::task::spawn_blocking(move || prepare(&bytes, piece.speech_start)).await;
+    drop(permit);
     let broke = |error: tokio::task::JoinError| TurnError::fatal("RECORDING_NOT_AUDIO", error.to_string());
     let Some(wav) = prepared.map_err(broke)?? else { return Ok(String::new()) };
     let begun = Instant::now();
@@ -155,8 +160,13 @@ fn prepare(bytes: &[u8], speech_start: Duration) -> Result<Option<Bytes>, TurnEr
     if voiced < LEAST_VOICE {
         return Ok(None);
     }
-    let samples = resample(samples, sample_rate_hertz, STT_HERTZ);
-    Ok(Some(wav::write_pcm16(&Audio { samples, sample_rate_hertz: STT_HERTZ }).into()))
+    // More than the recogniser works on is a waste to send; less is made up to it over there.
+    let audio = if sample_rate_hertz > STT_HERTZ {
+        Audio { samples: resample(samples, sample_rate_hertz, STT_HERTZ), sample_rate_hertz: STT_HERTZ }
+    } else {
+        Audio { samples: samples.to_vec(), sample_rate_hertz }
+    };
+    Ok(Some(wav::write_pcm16(&audio).into()))
 }
 
 async fn write_reply(

@@ -16,7 +16,7 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(1);
 
 /// A worker that is not heard of for this long is dead, and its jobs are given to others.
-pub(crate) const LEASE: Duration = Duration::from_millis(1_000);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
 /// A job whose workers died this often is not given to another one.
 const MOST_DEATHS: u32 = 3;
@@ -119,7 +119,7 @@ impl Jobs {
         script.arg(most).arg(keys::RESULT).arg(keys::PROGRESS).arg(keys::REVOKED).arg(before).arg(after);
         script.arg(started).arg(Timestamp::now().as_microsecond()).arg(RESULT_SECONDS).arg(PROGRESS_SECONDS);
         script.arg(MOST_DEAD).arg(&owner.id).arg(LEASE.as_millis() as u64);
-        let rows: Vec<(String, String, i64, String)> = store.run(&script).await?;
+        let rows: Vec<(String, String, i64, String)> = store.run_on(&store.claims, &script).await?;
         let claimed = rows.into_iter().map(|(raw, tag, number, kind)| Claimed {
             raw,
             claim: Claim { tag, number, held: held.clone() },

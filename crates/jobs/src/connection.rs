@@ -30,6 +30,7 @@ pub(crate) struct Inner {
     /// For connections that cannot be shared: waiting, subscriptions.
     pub(crate) client: Client,
     pub(crate) hub: Hub,
+    process: String,
     enqueues: Batch<Enqueue, i64>,
     emissions: Batch<Emission, u64>,
     settlements: Batch<Settlement, bool>,
@@ -75,6 +76,15 @@ impl Jobs {
     /// # Errors
     /// When the URL is not one of Redis.
     pub fn connect(redis_url: &SecretString, queue: &str) -> Result<Self, JobsError> {
+        Self::connect_as(&Uuid::new_v4().simple().to_string()[..8], redis_url, queue)
+    }
+
+    /// The same for a process with a name, unique, of letters and digits. Jobs whose ids begin with the name and a
+    /// dash are followed without a subscription for each.
+    ///
+    /// # Errors
+    /// When the URL is not one of Redis.
+    pub fn connect_as(process: &str, redis_url: &SecretString, queue: &str) -> Result<Self, JobsError> {
         let bad = |error: &dyn std::fmt::Display| JobsError::Url(error.to_string());
         let info = redis_url.expose_secret().into_connection_info().map_err(|error| bad(&error))?;
         let db = info.redis_settings().db();
@@ -82,7 +92,8 @@ impl Jobs {
         let store = Arc::new(Store::new(redis_url, Keys::new(queue, db))?);
         let inner = Inner {
             store,
-            hub: Hub::new(client.clone()),
+            hub: Hub::new(client.clone(), process),
+            process: process.to_owned(),
             client,
             enqueues: Batch::new(),
             emissions: Batch::new(),
@@ -90,6 +101,12 @@ impl Jobs {
             origin: format!("gen{}@voicemesh", std::process::id()),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A job with an id of this process and nothing in it yet.
+    pub fn job(&self, task: &str) -> NewJob {
+        let id = format!("{}-{}", self.inner.process, Uuid::new_v4().simple());
+        NewJob { id, ..NewJob::new(task) }
     }
 
     /// Adds a job to the queue.
@@ -106,7 +123,7 @@ impl Jobs {
             let store = store.clone();
             async move { store.enqueue(messages).await }
         };
-        let waiting = self.inner.enqueues.run(item, flush).await?;
+        let waiting = Box::pin(self.inner.enqueues.run(item, flush)).await?;
         if waiting < 0 { Err(JobsError::QueueFull(MOST_WAITING)) } else { Ok(()) }
     }
 
@@ -167,7 +184,7 @@ impl Jobs {
             let store = store.clone();
             async move { store.emit(events).await }
         };
-        self.inner.emissions.run(item, flush).await
+        Box::pin(self.inner.emissions.run(item, flush)).await
     }
 
     /// Lets go of a message; `false` when its lease was lost.
@@ -177,7 +194,7 @@ impl Jobs {
             let store = store.clone();
             async move { store.settle(settlements).await }
         };
-        self.inner.settlements.run(settlement, flush).await
+        Box::pin(self.inner.settlements.run(settlement, flush)).await
     }
 
     /// Events of a job after `after`, and its stored result.

@@ -392,7 +392,7 @@ async fn run_held(
                 return done;
             }
             cancel.cancel();
-            let rest = hard_limit.map_or(SOFT_GRACE, |hard| hard - soft);
+            let rest = hard_limit.map_or(SOFT_GRACE, |hard| hard.saturating_sub(soft));
             let late = || Err(JobFailure::new("SoftTimeLimitExceeded", format!("{soft:?}")));
             return tokio::time::timeout(rest, work).await.unwrap_or_else(|_| late());
         }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,8 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
+
+use crate::keys;
 
 /// Watchers that may be waiting to be served.
 const REQUESTS: usize = 1_024;
@@ -37,75 +42,116 @@ pub(crate) enum Note {
 pub(crate) struct Subscription {
     pub(crate) notes: mpsc::Receiver<Note>,
     id: u64,
-    requests: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // If the queue is full the hub notices at the next note that nobody takes it.
-        let _ = self.requests.try_send(Request::Leave { id: self.id });
+        let mut empty = self.shared.watchers().leave(self.id);
+        empty.retain(|channel| !self.shared.is_own(channel));
+        if !empty.is_empty() {
+            // If the queue is full the channels stay subscribed to until the connection is made anew.
+            let _ = self.shared.requests.try_send(Request::Leave { channels: empty });
+        }
     }
 }
 
 #[derive(Debug)]
 enum Request {
-    Join { id: u64, channels: Vec<String>, notes: mpsc::Sender<Note>, joined: oneshot::Sender<()> },
-    Leave { id: u64 },
+    Join { channels: Vec<String>, joined: oneshot::Sender<()> },
+    Leave { channels: Vec<String> },
 }
 
 pub(crate) struct Hub {
     client: Client,
+    /// Channels that begin with one of these are this process's own: their news come through two patterns, once for
+    /// all.
+    own: [String; 2],
     started: Mutex<Option<Started>>,
 }
 
 struct Started {
-    requests: mpsc::Sender<Request>,
-    next_id: u64,
+    shared: Arc<Shared>,
     /// Owns the hub's task.
     _tasks: JoinSet<()>,
 }
 
-#[derive(Default)]
+#[derive(Debug)]
+pub(crate) struct Shared {
+    own: [String; 2],
+    is_up: AtomicBool,
+    requests: mpsc::Sender<Request>,
+    watchers: Mutex<Watchers>,
+}
+
+#[derive(Debug, Default)]
 struct Watchers {
+    next_id: u64,
     by_id: HashMap<u64, (Vec<String>, mpsc::Sender<Note>)>,
     by_channel: HashMap<String, Vec<u64>>,
 }
 
 impl Hub {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client, started: Mutex::new(None) }
+    pub(crate) fn new(client: Client, process: &str) -> Self {
+        let own = [keys::PROGRESS, keys::RESULT].map(|kind| format!("{kind}{process}-"));
+        Self { client, own, started: Mutex::new(None) }
     }
 
     /// Follows channels. Once the receiver fires, nothing that is published on them is missed without a note.
     pub(crate) fn join(&self, channels: Vec<String>) -> (Subscription, oneshot::Receiver<()>) {
-        let mut guard = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        let started = guard.get_or_insert_with(|| {
-            let (requests, receiver) = mpsc::channel(REQUESTS);
-            let mut tasks = JoinSet::new();
-            tasks.spawn(run(self.client.clone(), receiver));
-            Started { requests, next_id: 0, _tasks: tasks }
-        });
-        started.next_id += 1;
-        let (id, requests) = (started.next_id, started.requests.clone());
-        drop(guard);
+        let shared = {
+            let mut guard = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+            let started = guard.get_or_insert_with(|| {
+                let (requests, receiver) = mpsc::channel(REQUESTS);
+                let shared = Arc::new(Shared {
+                    own: self.own.clone(),
+                    is_up: AtomicBool::new(false),
+                    requests,
+                    watchers: Mutex::default(),
+                });
+                let mut tasks = JoinSet::new();
+                tasks.spawn(run(self.client.clone(), shared.clone(), receiver));
+                Started { shared, _tasks: tasks }
+            });
+            started.shared.clone()
+        };
         let (notes_sender, notes) = mpsc::channel(NOTES);
         let (joined, receiver) = oneshot::channel();
-        let _ = requests.try_send(Request::Join { id, channels, notes: notes_sender, joined });
-        (Subscription { notes, id, requests }, receiver)
+        let id = shared.watchers().join(&channels, notes_sender);
+        let others: Vec<String> = channels.into_iter().filter(|channel| !shared.is_own(channel)).collect();
+        if others.is_empty() && shared.is_up.load(Ordering::Acquire) {
+            let _ = joined.send(());
+        } else {
+            let _ = shared.requests.try_send(Request::Join { channels: others, joined });
+        }
+        (Subscription { notes, id, shared }, receiver)
+    }
+}
+
+impl Shared {
+    fn is_own(&self, channel: &str) -> bool {
+        self.own.iter().any(|own| channel.starts_with(own.as_str()))
+    }
+
+    fn watchers(&self) -> std::sync::MutexGuard<'_, Watchers> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Channels that need a subscription of their own.
+    fn channels(&self) -> Vec<String> {
+        self.watchers().by_channel.keys().filter(|channel| !self.is_own(channel)).cloned().collect()
     }
 }
 
 /// Keeps the connection up.
-async fn run(client: Client, mut requests: mpsc::Receiver<Request>) {
-    let mut watchers = Watchers::default();
+async fn run(client: Client, shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
     let mut backoff = FIRST_BACKOFF;
     loop {
         if let Ok(Ok(connection)) = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await {
             backoff = FIRST_BACKOFF;
             let (mut sink, stream) = connection.split();
-            if serve(&mut sink, stream, &mut requests, &mut watchers).await.is_none() {
-                return;
-            }
+            serve(&mut sink, stream, &mut requests, &shared).await;
+            shared.is_up.store(false, Ordering::Release);
             tracing::warn!("the subscription to redis was lost");
         }
         tokio::time::sleep(backoff).await;
@@ -113,45 +159,44 @@ async fn run(client: Client, mut requests: mpsc::Receiver<Request>) {
     }
 }
 
-/// Serves watchers until the connection breaks; `None` when nobody can join any more.
+/// Serves watchers until the connection breaks.
 async fn serve(
     sink: &mut PubSubSink,
     stream: impl Stream<Item = Msg>,
     requests: &mut mpsc::Receiver<Request>,
-    watchers: &mut Watchers,
-) -> Option<()> {
+    shared: &Shared,
+) {
     tokio::pin!(stream);
-    for channel in watchers.by_channel.keys() {
-        if sink.subscribe(channel).await.is_err() {
-            return Some(());
-        }
+    let patterns = shared.own.each_ref().map(|own| format!("{own}*"));
+    if sink.psubscribe(&patterns[..]).await.is_err() {
+        return;
     }
-    for (_, notes) in watchers.by_id.values() {
-        let _ = notes.try_send(Note::Resync);
+    let channels = shared.channels();
+    if !channels.is_empty() && sink.subscribe(channels).await.is_err() {
+        return;
     }
+    shared.is_up.store(true, Ordering::Release);
+    shared.watchers().resync();
     loop {
         tokio::select! {
             message = stream.next() => {
-                let Some(message) = message else { return Some(()) };
-                let channel = message.get_channel_name().to_owned();
+                let Some(message) = message else { return };
                 let Ok(payload) = message.get_payload::<String>() else { continue };
-                let gone = watchers.publish(&channel, &payload);
-                for id in gone {
-                    if watchers.leave(sink, id).await.is_err() {
-                        return Some(());
-                    }
-                }
+                shared.watchers().publish(message.get_channel_name(), &payload);
             }
-            request = requests.recv() => match request? {
-                Request::Join { id, channels, notes, joined } => {
-                    if watchers.join(sink, id, channels, notes).await.is_err() {
-                        return Some(());
+            request = requests.recv() => match request {
+                None => return,
+                Some(Request::Join { channels, joined }) => {
+                    if !channels.is_empty() && sink.subscribe(channels).await.is_err() {
+                        return;
                     }
                     let _ = joined.send(());
                 }
-                Request::Leave { id } => {
-                    if watchers.leave(sink, id).await.is_err() {
-                        return Some(());
+                Some(Request::Leave { mut channels }) => {
+                    // Somebody else may have come meanwhile.
+                    channels.retain(|channel| !shared.watchers().by_channel.contains_key(channel));
+                    if !channels.is_empty() && sink.unsubscribe(channels).await.is_err() {
+                        return;
                     }
                 }
             },
@@ -159,31 +204,19 @@ async fn serve(
     }
 }
 
-/// The connection is gone.
-struct Broken;
-
 impl Watchers {
-    async fn join(
-        &mut self,
-        sink: &mut PubSubSink,
-        id: u64,
-        channels: Vec<String>,
-        notes: mpsc::Sender<Note>,
-    ) -> Result<(), Broken> {
-        let new: Vec<String> =
-            channels.iter().filter(|channel| !self.by_channel.contains_key(*channel)).cloned().collect();
-        for channel in &channels {
-            self.by_channel.entry(channel.clone()).or_default().push(id);
+    fn join(&mut self, channels: &[String], notes: mpsc::Sender<Note>) -> u64 {
+        self.next_id += 1;
+        for channel in channels {
+            self.by_channel.entry(channel.clone()).or_default().push(self.next_id);
         }
-        self.by_id.insert(id, (channels, notes));
-        if new.is_empty() {
-            return Ok(());
-        }
-        sink.subscribe(&new).await.map_err(|_| Broken)
+        self.by_id.insert(self.next_id, (channels.to_vec(), notes));
+        self.next_id
     }
 
-    async fn leave(&mut self, sink: &mut PubSubSink, id: u64) -> Result<(), Broken> {
-        let Some((channels, _)) = self.by_id.remove(&id) else { return Ok(()) };
+    /// Gives the channels that nobody follows any more.
+    fn leave(&mut self, id: u64) -> Vec<String> {
+        let Some((channels, _)) = self.by_id.remove(&id) else { return Vec::new() };
         let mut empty = Vec::new();
         for channel in channels {
             if let Some(ids) = self.by_channel.get_mut(&channel) {
@@ -194,22 +227,22 @@ impl Watchers {
                 }
             }
         }
-        if empty.is_empty() {
-            return Ok(());
-        }
-        sink.unsubscribe(&empty).await.map_err(|_| Broken)
+        empty
     }
 
-    /// Tells everybody on a channel; gives those that are gone.
-    fn publish(&self, channel: &str, payload: &str) -> Vec<u64> {
-        let mut gone = Vec::new();
+    /// Tells everybody on a channel.
+    fn publish(&self, channel: &str, payload: &str) {
         for id in self.by_channel.get(channel).into_iter().flatten() {
             let Some((_, notes)) = self.by_id.get(id) else { continue };
-            let note = Note::Published { channel: channel.to_owned(), payload: payload.to_owned() };
-            if let Err(mpsc::error::TrySendError::Closed(_)) = notes.try_send(note) {
-                gone.push(*id);
-            }
+            // A watcher that is behind reads what it misses from the stream.
+            let _ =
+                notes.try_send(Note::Published { channel: channel.to_owned(), payload: payload.to_owned() });
         }
-        gone
+    }
+
+    fn resync(&self) {
+        for (_, notes) in self.by_id.values() {
+            let _ = notes.try_send(Note::Resync);
+        }
     }
 }

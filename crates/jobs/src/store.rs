@@ -36,8 +36,17 @@ pub(crate) const MOST_WAITING: usize = 10_000;
 pub(crate) struct Store {
     pub(crate) scripts: Scripts,
     pub(crate) keys: Keys,
+    pub(crate) claims: Link,
+    enqueues: Link,
+    emissions: Link,
+    settlements: Link,
     pool: deadpool_redis::Pool,
 }
+
+/// A connection of the pool that one busy path keeps for itself: taking it from the pool for each command would cost
+/// a round trip, in which the pool asks whether it still works.
+#[derive(Default)]
+pub(crate) struct Link(tokio::sync::Mutex<Option<Connection>>);
 
 /// A message on its way into a list.
 #[derive(Debug)]
@@ -107,7 +116,8 @@ impl Store {
         });
         let bad = |error: &dyn std::fmt::Display| JobsError::Url(error.to_string());
         let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| bad(&error))?;
-        Ok(Self { scripts: Scripts::new(), keys, pool })
+        let [claims, enqueues, emissions, settlements] = Default::default();
+        Ok(Self { scripts: Scripts::new(), keys, claims, enqueues, emissions, settlements, pool })
     }
 
     /// Does something with a connection, within the time that a command may take.
@@ -129,6 +139,32 @@ impl Store {
         self.with(async |connection| script.invoke_async(connection).await).await
     }
 
+    /// Runs a script on a connection that is kept; one that failed is given back, and another one taken.
+    pub(crate) async fn run_on<T: redis::FromRedisValue>(
+        &self,
+        link: &Link,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, JobsError> {
+        let all = async {
+            let mut link = link.0.lock().await;
+            if let Some(mut connection) = link.take() {
+                match script.invoke_async(&mut connection).await {
+                    // It was lost while nobody used it.
+                    Err(error) if error.is_connection_dropped() || error.is_io_error() => {}
+                    answer => {
+                        *link = Some(connection);
+                        return Ok(answer?);
+                    }
+                }
+            }
+            let mut connection = self.pool.get().await?;
+            let answer = script.invoke_async(&mut connection).await?;
+            *link = Some(connection);
+            Ok(answer)
+        };
+        tokio::time::timeout(COMMAND_TIMEOUT, all).await.map_err(|_| JobsError::Timeout(COMMAND_TIMEOUT))?
+    }
+
     /// Adds messages to their lists; gives for each how many waited before it, or -1 when too many did.
     pub(crate) async fn enqueue(&self, messages: Vec<Enqueue>) -> Result<Vec<i64>, JobsError> {
         let mut script = self.scripts.enqueue.prepare_invoke();
@@ -136,7 +172,7 @@ impl Store {
         for Enqueue { job_id, list, message } in &messages {
             script.key(list).key(keys::known(job_id)).arg(message);
         }
-        self.run(&script).await
+        self.run_on(&self.enqueues, &script).await
     }
 
     /// Adds events; gives for each its number, or 0 when the lease was lost.
@@ -147,7 +183,7 @@ impl Store {
             script.key(keys::progress(job_id)).key(&claim.held);
             script.arg(&claim.tag).arg(claim.number).arg(at).arg(event).arg(PROGRESS_SECONDS);
         }
-        self.run(&script).await
+        self.run_on(&self.emissions, &script).await
     }
 
     /// Lets go of messages; gives for each whether its lease was still held.
@@ -169,6 +205,6 @@ impl Store {
             };
             script.arg(MOST_DEAD);
         }
-        self.run(&script).await
+        self.run_on(&self.settlements, &script).await
     }
 }

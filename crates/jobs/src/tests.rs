@@ -40,7 +40,7 @@ impl Handler for Script {
                 }
                 Some("slow") => {
                     let done = async {
-                        tokio::time::sleep(Duration::from_secs(60)).await;
+                        tokio::time::sleep(Duration::from_mins(1)).await;
                         json!("late")
                     };
                     tokio::select! {
@@ -428,7 +428,7 @@ async fn time_limits_end_a_job_softly_or_hard() {
     let _worker = worker(&jobs);
     let limited = |limits: Value, args: Vec<Value>| {
         let headers = json!({ "timelimit": limits }).as_object().unwrap().clone();
-        NewJob { headers, args, ..job("slow") }
+        NewJob { args, headers, ..job("slow") }
     };
     let last = all(jobs.run(limited(json!([0.2, null]), vec!["slow".into(), 1.into()]))).await.pop();
     assert!(matches!(last, Some(Progress::Failed { reason, .. }) if reason == "TimeLimitExceeded"));

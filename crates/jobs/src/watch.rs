@@ -25,6 +25,13 @@ pub(crate) struct Watching {
     joined: tokio::sync::oneshot::Receiver<()>,
 }
 
+impl Watching {
+    /// Whether nothing is missed from now on.
+    async fn has_begun(&mut self) -> bool {
+        matches!(tokio::time::timeout(RECHECK, &mut self.joined).await, Ok(Ok(())))
+    }
+}
+
 impl Jobs {
     /// Follows a job from the event after `after` to its last one. A result that came without progress, from a
     /// stock Celery worker, becomes one last event.
@@ -34,7 +41,7 @@ impl Jobs {
         after: u64,
     ) -> impl Stream<Item = Result<ProgressEvent, JobsError>> + Send + use<> {
         let watching = self.begin_watching(job_id);
-        self.follow(job_id, after, watching)
+        self.follow(job_id, after, watching, true)
     }
 
     pub(crate) fn begin_watching(&self, job_id: &str) -> Watching {
@@ -46,16 +53,18 @@ impl Jobs {
         &self,
         job_id: &str,
         after: u64,
-        watching: Watching,
+        mut watching: Watching,
+        mut must_read: bool,
     ) -> impl Stream<Item = Result<ProgressEvent, JobsError>> + Send + use<> {
         let (jobs, job_id) = (self.clone(), job_id.to_owned());
         stream! {
-            let Watching { mut subscription, joined } = watching;
-            // A hub that cannot connect is no reason to wait: the stream is read again and again meanwhile.
-            let _ = tokio::time::timeout(RECHECK, joined).await;
+            if must_read {
+                // A hub that cannot connect is no reason to wait: the stream is read again and again meanwhile.
+                watching.has_begun().await;
+            }
+            let Watching { mut subscription, .. } = watching;
             let mut last = after;
             let mut seen_at = tokio::time::Instant::now();
-            let mut must_read = true;
             loop {
                 if must_read {
                     match jobs.read(&job_id, last).await {
@@ -115,12 +124,13 @@ impl Jobs {
     ) -> impl Stream<Item = Result<ProgressEvent, JobsError>> + Send + use<> {
         let jobs = self.clone();
         stream! {
-            let watching = jobs.begin_watching(&job.id);
+            let mut watching = jobs.begin_watching(&job.id);
+            let must_read = !watching.has_begun().await;
             if let Err(error) = jobs.enqueue(&job).await {
                 yield Err(error);
                 return;
             }
-            for await event in jobs.follow(&job.id, 0, watching) {
+            for await event in jobs.follow(&job.id, 0, watching, must_read) {
                 yield event;
             }
         }

@@ -194,3 +194,19 @@ async fn after_two_failed_turns_the_caller_is_handed_over_or_told_goodbye() {
         watch.to_end(LIMIT).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn redis_may_stand_still_in_mid_call() {
+    let mut mesh = mesh(Options::default()).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    caller.say(QUESTION).await.unwrap();
+    watch.until(LIMIT, thinking).await.unwrap();
+    mesh.child("redis").signal("STOP").await.unwrap();
+    caller.say(QUESTION).await.unwrap();
+    watch.until(LIMIT, failed).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+    mesh.child("redis").signal("CONT").await.unwrap();
+    ask(&caller, &mut watch).await;
+    assert!(replies(&watch).join(" ").ends_with(ANSWER));
+}

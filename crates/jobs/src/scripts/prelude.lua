@@ -2,10 +2,10 @@
 
 -- Adds an event to a job's stream, numbered without gaps from 1, and publishes it on the channel of the same name.
 local function emit(stream, at, event, expiry)
-  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)
-  local n = #last > 0 and tonumber(string.match(last[1][1], '^%d+')) + 1 or 1
+  -- Nothing is ever removed from a stream, so that its length is its last number.
+  local n = redis.call('XLEN', stream) + 1
   redis.call('XADD', stream, n .. '-0', 'at', at, 'event', event)
-  redis.call('EXPIRE', stream, expiry)
+  if n == 1 then redis.call('EXPIRE', stream, expiry) end
   redis.call('PUBLISH', stream, n .. ' ' .. at .. ' ' .. event)
   return n
 end

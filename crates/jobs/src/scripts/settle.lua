@@ -13,8 +13,9 @@ for n = 0, #KEYS / 7 - 1 do
     redis.call('HDEL', KEYS[k + 3], ARGV[a + 1])
     redis.call('ZREM', KEYS[k + 4], ARGV[a + 1])
     redis.call('HDEL', KEYS[k + 7], ARGV[a + 1])
-    if ARGV[a + 3] ~= '' then store(KEYS[k + 1], ARGV[a + 3], ARGV[a + 4]) end
+    -- In this order: whoever follows the events is done with the last one, and need not look for the result.
     if ARGV[a + 5] ~= '' then emit(KEYS[k + 2], ARGV[a + 6], ARGV[a + 5], ARGV[a + 7]) end
+    if ARGV[a + 3] ~= '' then store(KEYS[k + 1], ARGV[a + 3], ARGV[a + 4]) end
     if ARGV[a + 8] == 'back' then
       redis.call('RPUSH', list, ARGV[a + 9])
     elseif ARGV[a + 8] == 'dead' then
