@@ -9,8 +9,9 @@ mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
 
-use std::time::Duration;
+use std::{path::Path, process::Stdio, time::Duration};
 
+use tokio::process::Command;
 use voice_proto::relay::v1::{Activity, PlaybackKind, TranscriptSource, call_event::Event};
 
 use crate::{
@@ -23,6 +24,16 @@ const LIMIT: Duration = Duration::from_secs(40);
 
 const QUESTION: &str = "what are your opening hours";
 const ANSWER: &str = "We are open from nine to six. On sunday we are closed.";
+
+/// A program of the Python environment of the SDKs, in their folder.
+fn python(program: &str) -> Command {
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk");
+    let program = sdk.join("../../.venv/bin").join(program);
+    assert!(program.exists(), "the SDKs are not installed: run `make setup`");
+    let mut command = Command::new(program);
+    command.current_dir(sdk).env("NO_PROXY", "127.0.0.1").stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
 
 /// A mesh whose provider hears one question, whatever is said, and knows one answer.
 async fn mesh(options: Options) -> Mesh {

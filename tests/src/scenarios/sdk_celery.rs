@@ -1,28 +1,15 @@
 //! The queue in the hands of stock Celery and Flower.
 
-use std::{path::Path, process::Stdio};
+use std::process::Stdio;
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    process::Command,
     task::JoinSet,
 };
 
 use super::*;
 use crate::{mesh::eventually, speech::spoken};
-
-fn sdk() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk")
-}
-
-fn python(program: &str) -> Command {
-    let program = sdk().join("../../.venv/bin").join(program);
-    assert!(program.exists(), "the SDKs are not installed: run `make setup`");
-    let mut command = Command::new(program);
-    command.current_dir(sdk()).env("NO_PROXY", "127.0.0.1").stdin(Stdio::null()).kill_on_drop(true);
-    command
-}
 
 /// Serves one recording to whoever asks.
 async fn recording(tasks: &mut JoinSet<()>) -> String {

@@ -1,9 +1,5 @@
 //! The pretend Groq in the hands of the vendor's own SDK.
 
-use std::{path::Path, process::Stdio};
-
-use tokio::process::Command;
-
 use crate::{
     child::{Child, Spec},
     groq::GroqSim,
@@ -32,18 +28,7 @@ async fn groqs_python_sdk_lists_transcribes_chats_and_speaks() {
     control.script(&[("hello there", "Good day to you.")]).await.unwrap();
     let wav = folder.path().join("said.wav");
     std::fs::write(&wav, spoken(WORDS).await.unwrap()).unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("../.venv/bin/python");
-    assert!(python.exists(), "the SDKs are not installed: run `make setup`");
-    let run = Command::new(python)
-        .arg(root.join("sdk/groq_py.py"))
-        .arg(base_url)
-        .arg(wav)
-        .arg(WORDS)
-        .env("NO_PROXY", "127.0.0.1")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let run = super::python("python").arg("groq_py.py").arg(base_url).arg(wav).arg(WORDS).output();
     let output = tokio::time::timeout(super::LIMIT * 2, run).await.unwrap().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
