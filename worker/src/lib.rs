@@ -11,13 +11,17 @@ mod ports;
 mod request;
 mod turn;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use voice_groq::{Endpoint, Groq, Proxy, Service};
-use voice_jobs::{Consumer, ConsumerConfig, Jobs};
+use voice_jobs::{Consumer, ConsumerConfig, Jobs, JobsError};
 use voice_proto::worker::v1::worker_service_server::WorkerServiceServer;
 use voice_server::{Health, Server, config::is_loopback_url};
 use voice_signalwire::recordings::Recordings;
@@ -65,9 +69,15 @@ impl Worker {
         let server = Server::new("worker", config.server.clone(), voice_proto::DESCRIPTORS)
             .with(WorkerServiceServer::new(grpc::Api::new(jobs.clone())));
         let mut background = JoinSet::new();
-        background.spawn(check(jobs.clone(), server.health()));
-        background.spawn(warm(provider));
+        let refusal: Arc<OnceLock<JobsError>> = Arc::default();
+        let (refused, checking) = (refusal.clone(), check(jobs.clone(), server.health()));
         let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
+        let stopping = stop.clone();
+        background.spawn(async move {
+            let _ = refused.set(checking.await);
+            stopping.cancel();
+        });
+        background.spawn(warm(provider));
         let consumer = Consumer::new(
             jobs,
             ConsumerConfig {
@@ -92,7 +102,11 @@ impl Worker {
             stop.cancel();
             stopped.cancelled().await;
         };
-        server.serve(listener, until).await
+        server.serve(listener, until).await?;
+        match refusal.get() {
+            Some(error) => anyhow::bail!("{error}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -113,8 +127,20 @@ async fn warm(provider: Provider) {
     }
 }
 
-async fn check(jobs: Jobs, health: Health) {
+/// Tells health how the broker is. Ends when the broker is one that will never do.
+async fn check(jobs: Jobs, health: Health) -> JobsError {
+    let mut is_inspected = false;
     loop {
+        if !is_inspected {
+            match jobs.inspect().await {
+                Ok(warnings) => {
+                    is_inspected = true;
+                    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                }
+                Err(error) if error.is_refusal() => return error,
+                Err(error) => tracing::debug!(%error, "redis cannot be inspected yet"),
+            }
+        }
         health.set("redis", jobs.ping().await.is_ok()).await;
         tokio::time::sleep(CHECK).await;
     }

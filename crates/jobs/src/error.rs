@@ -22,10 +22,23 @@ pub enum JobsError {
     /// Redis gave no answer in time.
     #[error("redis gave no answer within {0:?}")]
     Timeout(Duration),
+    /// Celery's keys carry no hash tags, so scripts over several of them need one node.
+    #[error("REDIS_URL names a Redis Cluster, on which Celery's keys cannot work; name a single Redis")]
+    Cluster,
+    /// It lacks commands that are needed.
+    #[error("REDIS_URL names Redis {0}; 6.2 or later is needed")]
+    TooOld(String),
     /// Too many jobs wait already.
     #[error("{0} jobs wait already")]
     QueueFull(usize),
     /// A job id that cannot be part of a key.
     #[error("\"{0}\" cannot be a job id: 1 to 200 printable characters without spaces")]
     BadJobId(String),
+}
+
+impl JobsError {
+    /// Whether this Redis will never do, however long one waits.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Cluster | Self::TooOld(_) | Self::Url(_))
+    }
 }

@@ -93,6 +93,49 @@ impl Jobs {
         })
     }
 
+    /// Looks at how Redis is set up; gives what may cost jobs, naming the setting.
+    ///
+    /// # Errors
+    /// When Redis is away, is a cluster, or is too old.
+    pub async fn inspect(&self) -> Result<Vec<String>, JobsError> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("INFO").arg("server").cmd("INFO").arg("memory").cmd("INFO").arg("persistence");
+        let parts: [String; 3] =
+            self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
+        let text = parts.concat();
+        let setting = |name: &str| {
+            let mut pairs = text.lines().filter_map(|line| line.trim().split_once(':'));
+            pairs.find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+        };
+        if setting("redis_mode") == "cluster" {
+            return Err(JobsError::Cluster);
+        }
+        let version = setting("redis_version");
+        let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
+        if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 2) {
+            return Err(JobsError::TooOld(version.to_owned()));
+        }
+        let mut warnings = Vec::new();
+        let policy = setting("maxmemory_policy");
+        if setting("maxmemory") != "0" && policy != "noeviction" {
+            warnings.push(format!(
+                "maxmemory-policy is {policy}: Redis throws waiting jobs away when memory is short; set it to noeviction"
+            ));
+        }
+        // Not every Redis lets itself be asked.
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg("save");
+        let save: Result<Vec<String>, _> =
+            self.inner.store.with(async |connection| command.query_async(connection).await).await;
+        if setting("aof_enabled") == "0" && save.is_ok_and(|save| save.get(1).is_some_and(String::is_empty)) {
+            warnings.push(
+                "neither appendonly nor save is set: a restart of Redis loses waiting jobs; set appendonly to yes"
+                    .to_owned(),
+            );
+        }
+        Ok(warnings)
+    }
+
     /// A page of the dead list, newest first.
     ///
     /// # Errors

@@ -455,6 +455,68 @@ async fn a_full_queue_says_so_and_a_done_job_is_not_done_again() {
     assert!(matches!(jobs.enqueue(&job("answer")).await, Err(JobsError::QueueFull(_))));
 }
 
+#[tokio::test]
+async fn a_redis_that_loses_jobs_is_warned_of_and_a_cluster_is_refused() {
+    let warnings = Redis::start().await.jobs().inspect().await.unwrap();
+    assert!(matches!(&warnings[..], [only] if only.contains("appendonly")), "{warnings:?}");
+    let settings = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--save", "60 1"];
+    let warnings = Redis::start_with(&settings).await.jobs().inspect().await.unwrap();
+    assert!(matches!(&warnings[..], [only] if only.contains("maxmemory-policy")), "{warnings:?}");
+    let nodes = tempfile::NamedTempFile::new().unwrap();
+    let settings = ["--cluster-enabled", "yes", "--cluster-config-file", nodes.path().to_str().unwrap()];
+    let refusal = Redis::start_with(&settings).await.jobs().inspect().await.unwrap_err();
+    assert!(refusal.is_refusal() && refusal.to_string().contains("REDIS_URL"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_redis_without_memory_is_an_error_and_then_forgotten() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    let mut connection = redis.connection().await;
+    let set = async |connection: &mut _, memory: &str| {
+        let mut command = deadpool_redis::redis::cmd("CONFIG");
+        command.arg("SET").arg("maxmemory").arg(memory).query_async::<()>(connection).await.unwrap();
+    };
+    set(&mut connection, "1mb").await;
+    assert!(jobs.enqueue(&job("answer")).await.is_err());
+    set(&mut connection, "0").await;
+    assert_eq!(all(jobs.run(job("answer"))).await, whole_turn());
+}
+
+#[tokio::test]
+async fn workers_that_are_cut_off_at_any_moment_lose_nothing_and_finish_nothing_twice() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let all_jobs: Vec<NewJob> = (0..60).map(|_| job("answer")).collect();
+    for new in &all_jobs {
+        jobs.enqueue(new).await.unwrap();
+    }
+    // Dropped at whatever await they have come to: before, in and after each step from claim to letting go.
+    for round in 0..15 {
+        let doomed = worker(&redis.jobs());
+        tokio::time::sleep(Duration::from_micros(700 * round)).await;
+        drop(doomed);
+    }
+    let _worker = worker(&jobs);
+    for new in &all_jobs {
+        let result = tokio::time::timeout(LIMIT, async {
+            while stored(&redis, &new.id).await["status"] != "SUCCESS" {}
+        });
+        result.await.unwrap();
+    }
+    for new in &all_jobs {
+        let (events, _) = jobs.read(&new.id, 0).await.unwrap();
+        let ends = events.iter().filter(|event| event.event.is_last()).count();
+        assert_eq!(ends, 1, "{events:?}");
+    }
+    assert_eq!(redis.in_hand().await, 0);
+    let mut connection = redis.connection().await;
+    let left: Vec<String> = connection.keys("voice:held:*").await.unwrap();
+    let deaths: usize = connection.hlen("voice:deaths:celery").await.unwrap();
+    assert_eq!((left, deaths, jobs.dead(0, 10).await.unwrap().len()), (Vec::new(), 0, 0));
+}
+
 #[test]
 fn a_job_is_written_as_celery_writes_it() {
     let new = NewJob { id: "4bc3".into(), ..job("answer") };

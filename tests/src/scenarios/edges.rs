@@ -126,3 +126,52 @@ async fn a_service_that_is_asked_to_stop_says_goodbye_first() {
         assert_eq!(mesh.child(service).wait(LIMIT).await.unwrap(), Some(0), "{service}");
     }
 }
+
+#[tokio::test]
+async fn redis_may_be_reached_over_tls_with_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _redis = tokio::process::Command::new("redis-server")
+        .args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--requirepass", "secret"])
+        .args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"])
+        .arg(&cert)
+        .arg("--tls-key-file")
+        .arg(&key)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let redis_url = Some(format!("rediss://:secret@127.0.0.1:{port}/0"));
+    let options = Options { redis_url, ..Options::default() }.with("SSL_CERT_FILE", cert.display());
+    let mesh = mesh(options).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    assert_eq!(replies(&watch).join(" "), ANSWER);
+}
+
+#[tokio::test]
+async fn a_worker_refuses_a_redis_cluster_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _redis = tokio::process::Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--dir"])
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let worker = tokio::process::Command::new(binary("worker"))
+        .env_clear()
+        .env("REDIS_URL", format!("redis://127.0.0.1:{port}/0"))
+        .env("GROQ_BASE_URL", "http://127.0.0.1:9")
+        .env("WORKER_LISTEN_ADDR", "127.0.0.1:0")
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(LIMIT, worker).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("Cluster"), "{said}");
+}

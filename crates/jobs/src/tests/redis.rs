@@ -17,8 +17,12 @@ pub(super) struct Redis {
 
 impl Redis {
     pub(super) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(super) async fn start_with(settings: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let redis = Self { port, process: run(port) };
+        let redis = Self { port, process: run(port, settings) };
         redis.wait().await;
         redis
     }
@@ -26,7 +30,7 @@ impl Redis {
     pub(super) async fn restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.process = run(self.port);
+        self.process = run(self.port, &[]);
         self.wait().await;
     }
 
@@ -67,7 +71,7 @@ impl Drop for Redis {
     }
 }
 
-fn run(port: u16) -> Child {
+fn run(port: u16, settings: &[&str]) -> Child {
     let program = if which("redis-server") { "redis-server" } else { "valkey-server" };
     Command::new("setpriv")
         .args([
@@ -83,6 +87,7 @@ fn run(port: u16) -> Child {
             "no",
         ])
         .args(["--dir", "/tmp", "--port", &port.to_string()])
+        .args(settings)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis is missing: run `make setup`")
