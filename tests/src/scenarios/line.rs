@@ -1,6 +1,7 @@
 //! The telephone line misbehaves: frames, sockets and readings of what nobody knows.
 
 use serde_json::json;
+use voice_proto::worker::v1::GetQueueStatsRequest;
 
 use super::*;
 use crate::mesh::eventually;
@@ -151,6 +152,13 @@ async fn a_hang_up_in_any_state_releases_everything() {
     let phone = &mesh.phone;
     eventually(LIMIT, "no call on the platform", async || {
         (phone.stats().await.ok()?["calls_live"] == 0).then_some(())
+    })
+    .await
+    .unwrap();
+    let worker = mesh.worker().await.unwrap();
+    eventually(LIMIT, "no job waits or is in hand", async || {
+        let stats = worker.clone().get_queue_stats(GetQueueStatsRequest {}).await.ok()?.into_inner().stats?;
+        (stats.in_hand_count + stats.waiting_count == 0).then_some(())
     })
     .await
     .unwrap();
