@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -93,8 +94,9 @@ for words in (["status"], ["inspect", "ping"], ["inspect", "stats"], ["inspect",
     check("celery " + " ".join(words), run.returncode == 0 and name in run.stdout, run.stdout + run.stderr)
 
 # Flower.
-port = "5%d" % (os.getpid() % 1000 + 1000 + int(time.time()) % 4000)
-port = str(int(port) % 20000 + 20000)
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = str(free.getsockname()[1])
 flower = subprocess.Popen(celery + ["flower", "--address=127.0.0.1", "--port=" + port], env={**os.environ, "FLOWER_UNAUTHENTICATED_API": "true"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

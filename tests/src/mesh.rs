@@ -306,10 +306,7 @@ async fn start(
 /// When neither is installed.
 pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
     let [port] = free_ports::<1>()?;
-    let program = ["redis-server", "valkey-server"]
-        .into_iter()
-        .find_map(installed)
-        .context("neither redis-server nor valkey-server is installed: run `make setup`, or set REDIS_URL")?;
+    let program = redis_server()?;
     let args =
         ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"];
     let mut args: Vec<String> = args.map(str::to_owned).to_vec();
@@ -328,6 +325,17 @@ pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
     })
     .await?;
     Ok((child, format!("redis://127.0.0.1:{port}/0")))
+}
+
+/// The server that is installed: redis or valkey.
+///
+/// # Errors
+/// When neither is.
+pub fn redis_server() -> anyhow::Result<PathBuf> {
+    ["redis-server", "valkey-server"]
+        .into_iter()
+        .find_map(installed)
+        .context("neither redis-server nor valkey-server is installed: run `make setup`, or set REDIS_URL")
 }
 
 fn installed(program: &str) -> Option<PathBuf> {

@@ -7,7 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    process::Command,
+    task::JoinSet,
+};
 
 /// A sentence takes a fraction of this, on a machine that is not overloaded.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -124,4 +129,24 @@ pub fn target_folder() -> PathBuf {
     let exe = std::env::current_exe().expect("a process knows its own binary");
     let folder = exe.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
     folder.map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
+}
+
+/// Serves a recording to whoever asks, for as long as `tasks` live; gives its address.
+///
+/// # Errors
+/// When no port is free.
+pub async fn hosted(wav: Vec<u8>, tasks: &mut JoinSet<()>) -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/recording.wav", listener.local_addr()?);
+    tasks.spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                wav.len()
+            );
+            let _ = socket.read(&mut [0; 2_048]).await;
+            let _ = socket.write_all(&[head.as_bytes(), &wav].concat()).await;
+        }
+    });
+    Ok(url)
 }

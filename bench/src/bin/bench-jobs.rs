@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use tests::{
     child::{Child, Spec},
     mesh::{Mesh, Options, own_redis},
+    speech::hosted,
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpListener,
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
     task::JoinSet,
 };
@@ -376,7 +376,7 @@ async fn memory(report: &mut Report) -> anyhow::Result<()> {
     let pid = mesh.child("worker").pid().context("the worker is gone")?;
     let idle = resident_mb(pid);
     let mut tasks = JoinSet::new();
-    let url = recording(&mut tasks).await?;
+    let url = hosted(recording(), &mut tasks).await?;
     for _ in 0..1_000 {
         let args = vec!["call".into(), url.clone().into(), json!([])];
         jobs.enqueue(&NewJob { args, ..NewJob::new("get_llm_response_task") }).await?;
@@ -394,22 +394,9 @@ async fn memory(report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Serves a second of speech-like sound.
-async fn recording(tasks: &mut JoinSet<()>) -> anyhow::Result<String> {
+/// A second of speech-like sound.
+fn recording() -> Vec<u8> {
     let voice = |n: usize| 0.3 * (n as f32 * 0.4).sin();
     let samples = (0..8_000).map(voice).collect();
-    let wav = voice_audio::wav::write_pcm16(&voice_audio::Audio { samples, sample_rate_hertz: 8_000 });
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}/recording.wav", listener.local_addr()?);
-    tasks.spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                wav.len()
-            );
-            let _ = socket.read(&mut [0; 2_048]).await;
-            let _ = socket.write_all(&[head.as_bytes(), &wav].concat()).await;
-        }
-    });
-    Ok(url)
+    voice_audio::wav::write_pcm16(&voice_audio::Audio { samples, sample_rate_hertz: 8_000 })
 }

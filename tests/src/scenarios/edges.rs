@@ -5,7 +5,10 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{mesh::binary, phone::loopback_client};
+use crate::{
+    mesh::{binary, redis_server},
+    phone::loopback_client,
+};
 
 #[tokio::test]
 async fn clips_are_served_in_ranges_cached_and_never_from_outside_their_folder() {
@@ -135,7 +138,7 @@ async fn redis_may_be_reached_over_tls_with_a_password() {
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let _redis = tokio::process::Command::new("redis-server")
+    let _redis = tokio::process::Command::new(redis_server().unwrap())
         .args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--requirepass", "secret"])
         .args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"])
         .arg(&cert)
@@ -157,7 +160,7 @@ async fn redis_may_be_reached_over_tls_with_a_password() {
 async fn a_worker_refuses_a_redis_cluster_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let _redis = tokio::process::Command::new("redis-server")
+    let _redis = tokio::process::Command::new(redis_server().unwrap())
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--dir"])
         .arg(folder.path())
         .stdout(Stdio::null())

@@ -1,6 +1,7 @@
 //! The queue as an API, for those who have no Redis client at hand.
 
 use prost_types::Timestamp;
+use tokio::io::AsyncWriteExt as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use voice_proto::worker::v1::{
@@ -70,13 +71,10 @@ async fn wrong_jobs_name_the_field_and_dead_ones_are_listed_and_requeued() {
         assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, field);
     }
     let redis = mesh.env("REDIS_URL");
-    let port = redis.trim_start_matches("redis://127.0.0.1:").trim_end_matches("/0").to_owned();
-    let pushed = tokio::process::Command::new("redis-cli")
-        .args(["-p", &port, "lpush", &mesh.env("JOB_QUEUE"), "not a message"])
-        .output()
-        .await
-        .unwrap();
-    assert!(pushed.status.success());
+    let address = redis.trim_start_matches("redis://").trim_end_matches("/0");
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let command = format!("LPUSH {} \"not a message\"\r\n", mesh.env("JOB_QUEUE"));
+    socket.write_all(command.as_bytes()).await.unwrap();
     let dead = eventually(LIMIT, "a dead job", async || {
         let mut worker = worker.clone();
         let page = worker.list_dead_jobs(ListDeadJobsRequest::default()).await.ok()?.into_inner();

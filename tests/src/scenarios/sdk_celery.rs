@@ -2,41 +2,19 @@
 
 use std::process::Stdio;
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 
 use super::*;
-use crate::{mesh::eventually, speech::spoken};
-
-/// Serves one recording to whoever asks.
-async fn recording(tasks: &mut JoinSet<()>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/recording.wav", listener.local_addr().unwrap());
-    let wav = spoken(QUESTION).await.unwrap();
-    tasks.spawn(async move {
-        loop {
-            let Ok((mut socket, _)) = listener.accept().await else { return };
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                wav.len()
-            );
-            let mut request = [0; 2_048];
-            let _ = socket.read(&mut request).await;
-            let _ = socket.write_all(head.as_bytes()).await;
-            let _ = socket.write_all(&wav).await;
-        }
-    });
-    url
-}
+use crate::{
+    mesh::eventually,
+    speech::{hosted, spoken},
+};
 
 #[tokio::test]
 async fn stock_celery_and_flower_work_with_our_worker() {
     let mesh = mesh(Options::default().with("JOB_QUEUE", "celery")).await;
     let mut tasks = JoinSet::new();
-    let url = recording(&mut tasks).await;
+    let url = hosted(spoken(QUESTION).await.unwrap(), &mut tasks).await.unwrap();
     let run =
         python("python").args(["celery_py.py", &mesh.env("REDIS_URL"), &url, QUESTION, ANSWER]).output();
     let output = tokio::time::timeout(LIMIT * 6, run).await.unwrap().unwrap();
