@@ -6,7 +6,7 @@ CARGO_RELEASE := cargo build --release --workspace --bins
 BUF := tests/sdk/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench bench-turn bench-jobs setup
+.PHONY: help demo up test check bench bench-turn bench-jobs bench-speech setup
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,7 +33,7 @@ check: ## formatting, lints, contracts
 	$(BUF) lint
 	$(BUF) format -d --exit-code
 
-bench: bench-turn bench-jobs ## every benchmark
+bench: bench-turn bench-jobs bench-speech ## every benchmark
 
 bench-turn: ## what the mesh adds to a turn, and the longest silence of every fault
 	@tests/setup.sh demo
@@ -44,6 +44,11 @@ bench-jobs: ## the queue beside bare sockets and stock Celery
 	@tests/setup.sh test
 	@$(CARGO_RELEASE)
 	@target/release/bench-jobs
+
+bench-speech: ## the speech service beside ffmpeg, nginx, piper-tts and espeak-ng
+	@tests/setup.sh bench
+	@$(CARGO_RELEASE)
+	@target/release/bench-speech
 
 setup: ## install what the tests need
 	@tests/setup.sh test

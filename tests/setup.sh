@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what `make demo` or `make test` needs and is missing: says first what, how long it takes and how much disk.
-# Usage: tests/setup.sh demo|test|check
+# Usage: tests/setup.sh demo|test|check|bench
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?demo, test or check}
+what=${1:?demo, test, check or bench}
 
 say() { printf '%s\n' "$*"; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -11,8 +11,8 @@ has() { command -v "$1" >/dev/null 2>&1; }
 for tool in cargo cc; do
   has "$tool" || { say "missing: $tool. Install Rust (https://rustup.rs) and a C compiler (Debian: apt-get install build-essential)."; exit 1; }
 done
-case $what in test | check) has node && has npm || { say "missing: node and npm (Debian: apt-get install nodejs npm)"; exit 1; } ;; esac
-case $what in test) has python3 || { say "missing: python3 (Debian: apt-get install python3 python3-venv)"; exit 1; } ;; esac
+case $what in test | check | bench) has node && has npm || { say "missing: node and npm (Debian: apt-get install nodejs npm)"; exit 1; } ;; esac
+case $what in test | bench) has python3 || { say "missing: python3 (Debian: apt-get install python3 python3-venv)"; exit 1; } ;; esac
 
 packages=()
 if [ "$what" != check ]; then
@@ -24,10 +24,15 @@ if [ "$what" != check ]; then
   [ -d /usr/share/pocketsphinx/model/en-us/en-us ] || packages+=(pocketsphinx-en-us)
   has setpriv || packages+=(util-linux)
 fi
+# Peers that only benchmarks are compared with.
+if [ "$what" = bench ]; then
+  has ffmpeg || packages+=(ffmpeg)
+  has nginx || packages+=(nginx-light)
+fi
 
 stamp() { cksum "$@" | cksum; }
 venv_wanted= node_wanted=
-if [ "$what" = test ]; then
+if [ "$what" = test ] || [ "$what" = bench ]; then
   [ "$(cat .venv/.stamp 2>/dev/null)" = "$(stamp tests/sdk/requirements.txt)" ] || venv_wanted=1
 fi
 if [ "$what" != demo ]; then

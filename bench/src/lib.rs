@@ -2,6 +2,7 @@
 
 pub mod floor;
 pub mod process;
+pub mod speech;
 
 use std::{fs, path::PathBuf};
 
