@@ -1,19 +1,18 @@
 //! Taking messages, and keeping them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::redis::{self, AsyncConnectionConfig, Value, aio::MultiplexedConnection};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
-use crate::{
-    Jobs, JobsError, Progress,
-    keys::{self, STEPS},
-    result,
-    store::{Claim, MOST_DEAD, PROGRESS_SECONDS, RESULT_SECONDS},
-};
+use crate::{Jobs, JobsError, Progress, keys, result, store::Claim};
 
 /// How long one wait for a message lasts; also how soon a message of a lower priority is seen.
 const WAIT: Duration = Duration::from_secs(1);
+
+pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+pub(crate) const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// A worker that is not heard of for this long is dead, and its jobs are given to others.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
@@ -42,123 +41,175 @@ pub(crate) enum Kind {
 /// Who takes messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
-    /// Unique to this process; its lease and its hands are under this name.
-    pub(crate) id: String,
+    /// Unique to this process; its lease, its hands and its channel are under this name.
+    pub(crate) id: Arc<str>,
     /// As Celery's tools show it.
     pub(crate) worker: String,
 }
 
 /// What a heartbeat found to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tended {
     pub(crate) restored: u64,
     pub(crate) buried: u64,
+    /// Tags of the messages in the worker's hands.
+    pub(crate) hands: Vec<String>,
 }
 
-/// Waits for messages on a connection of its own.
-#[derive(Default)]
-pub(crate) struct Waiter {
-    connection: Option<MultiplexedConnection>,
+/// What a worker says of itself with a heartbeat.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heartbeat {
+    /// Jobs that it runs at once; zero takes no more.
+    pub(crate) slots: usize,
+    /// Tags of messages that it holds without knowing them: they are given back.
+    pub(crate) lost: Vec<String>,
+}
+
+/// Watches the list, on a connection of its own, for messages of producers that do not know our workers.
+#[derive(Debug, Default)]
+pub(crate) struct Doorbell {
+    armed: Notify,
+    rung: Notify,
 }
 
 impl Owner {
     pub(crate) fn new(worker: &str) -> Self {
-        Self { id: format!("{worker}:{}", uuid::Uuid::new_v4().simple()), worker: worker.to_owned() }
+        Self { id: format!("{worker}:{}", uuid::Uuid::new_v4().simple()).into(), worker: worker.to_owned() }
     }
 
-    fn held(&self) -> String {
-        format!("{}{}", keys::HELD, self.id)
+    /// Channel on which it is handed messages.
+    pub(crate) fn inbox(&self) -> String {
+        format!("{}{}", keys::INBOX, self.id)
+    }
+
+    /// Reads a message that was handed over: number of the claim, kind and tag on the first line, then the message.
+    pub(crate) fn read(&self, handed: &str) -> Option<Claimed> {
+        let (head, raw) = handed.split_once('\n')?;
+        let mut words = head.splitn(3, ' ');
+        let (number, kind, tag) = (words.next()?, words.next()?, words.next()?);
+        Some(self.claimed(raw.to_owned(), tag.to_owned(), number.parse().ok()?, kind))
+    }
+
+    fn claimed(&self, raw: String, tag: String, number: i64, kind: &str) -> Claimed {
+        let kind = match kind {
+            "revoked" => Kind::Revoked,
+            "wait" => Kind::Wait,
+            _ => Kind::Run,
+        };
+        Claimed { raw, claim: Claim { tag, number, worker: self.id.clone() }, kind }
+    }
+
+    /// What is told of a job that it starts: event, beginning and end of the result.
+    fn started(&self) -> [String; 3] {
+        let (before, after) = result::around_id(&result::started("", &self.worker, std::process::id()));
+        [Progress::Started { worker: self.worker.clone() }.to_text(), before, after]
     }
 }
 
-impl Waiter {
-    /// Waits until there may be a message. Takes none: the last element of the list is put where it was.
-    pub(crate) async fn wait(&mut self, jobs: &Jobs) -> Result<(), JobsError> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            empty => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(Duration::from_secs(2)))
-                    .set_response_timeout(None);
-                empty.insert(jobs.inner.client.get_multiplexed_async_connection_with_config(&config).await?)
+impl Doorbell {
+    /// Has it ring once, when there may be a message.
+    pub(crate) fn arm(&self) {
+        self.armed.notify_one();
+    }
+
+    /// Completes when it rings.
+    pub(crate) async fn rung(&self) {
+        self.rung.notified().await;
+    }
+
+    /// Watches for as long as the worker lives.
+    pub(crate) async fn watch(&self, jobs: &Jobs) {
+        let mut connection = None;
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            self.armed.notified().await;
+            match wait(&mut connection, jobs).await {
+                Ok(()) => backoff = FIRST_BACKOFF,
+                Err(error) => {
+                    tracing::warn!(%error, "the queue cannot be watched for now");
+                    connection = None;
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(LONGEST_BACKOFF);
+                }
             }
-        };
-        let queue = &jobs.inner.store.keys.queue;
-        let mut command = redis::cmd("BLMOVE");
-        command.arg(queue).arg(queue).arg("RIGHT").arg("RIGHT").arg(WAIT.as_secs_f64());
-        // A partition shows as silence: no answer long after the wait should be over.
-        let waited = tokio::time::timeout(WAIT * 3, command.query_async::<Value>(connection)).await;
-        match waited {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                self.connection = None;
-                Err(error.into())
-            }
-            Err(_) => {
-                self.connection = None;
-                Err(JobsError::Timeout(WAIT * 3))
-            }
+            self.rung.notify_one();
         }
     }
+}
+
+/// Waits until there may be a message. Takes none: the last element of the list is put where it was.
+async fn wait(connection: &mut Option<MultiplexedConnection>, jobs: &Jobs) -> Result<(), JobsError> {
+    let connection = match connection {
+        Some(connection) => connection,
+        empty => {
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(Duration::from_secs(2)))
+                .set_response_timeout(None);
+            empty.insert(jobs.inner.client.get_multiplexed_async_connection_with_config(&config).await?)
+        }
+    };
+    let queue = &jobs.inner.store.keys.queue;
+    let mut command = redis::cmd("BLMOVE");
+    command.arg(queue).arg(queue).arg("RIGHT").arg("RIGHT").arg(WAIT.as_secs_f64());
+    // A partition shows as silence: no answer long after the wait should be over.
+    let waited = tokio::time::timeout(WAIT * 3, command.query_async::<Value>(connection)).await;
+    waited.map_err(|_| JobsError::Timeout(WAIT * 3))?.map(drop).map_err(JobsError::from)
 }
 
 impl Jobs {
-    /// Takes up to `most` messages, most urgent first.
-    pub(crate) async fn claim(&self, owner: &Owner, most: usize) -> Result<Vec<Claimed>, JobsError> {
+    /// Takes up to `most` messages, most urgent first, for a worker that runs `slots` jobs at once.
+    pub(crate) async fn claim(
+        &self,
+        owner: &Owner,
+        slots: usize,
+        most: usize,
+    ) -> Result<Vec<Claimed>, JobsError> {
         let store = &self.inner.store;
-        let own = &store.keys;
-        let held = owner.held();
         let mut script = store.scripts.claim.prepare_invoke();
-        for step in STEPS {
-            script.key(own.list(step));
-        }
-        script.key(&own.unacked).key(&own.unacked_index).key(&held).key(&own.dead);
-        script.key(&own.claims).key(&own.leases);
-        let (before, after) = result::around_id(&result::started("", &owner.worker, std::process::id()));
-        let started = Progress::Started { worker: owner.worker.clone() }.to_text();
-        script.arg(most).arg(keys::RESULT).arg(keys::PROGRESS).arg(keys::REVOKED).arg(before).arg(after);
-        script.arg(started).arg(Timestamp::now().as_microsecond()).arg(RESULT_SECONDS).arg(PROGRESS_SECONDS);
-        script.arg(MOST_DEAD).arg(&owner.id).arg(LEASE.as_millis() as u64);
-        let rows: Vec<(String, String, i64, String)> = store.run_on(&store.claims, &script).await?;
-        let claimed = rows.into_iter().map(|(raw, tag, number, kind)| Claimed {
-            raw,
-            claim: Claim { tag, number, held: held.clone() },
-            kind: match kind.as_str() {
-                "revoked" => Kind::Revoked,
-                "wait" => Kind::Wait,
-                _ => Kind::Run,
-            },
-        });
-        Ok(claimed.collect())
+        script.arg(&*owner.id).arg(slots).arg(&owner.started()[..]).arg(most);
+        let rows: Vec<(String, String, i64, String, String)> = store.run_on(&store.claims, &script).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(raw, tag, number, kind, _)| owner.claimed(raw, tag, number, &kind))
+            .collect())
     }
 
     /// Notes that a job has started that had to wait for its time; `false` when the lease was lost.
     pub(crate) async fn start(&self, owner: &Owner, claim: &Claim, job_id: &str) -> Result<bool, JobsError> {
-        let started = Progress::Started { worker: owner.worker.clone() }.to_text();
         let mut script = self.inner.store.scripts.start.prepare_invoke();
-        script.key(keys::result(job_id)).key(keys::progress(job_id)).key(&claim.held);
-        script.arg(&claim.tag).arg(claim.number);
-        script.arg(result::started(job_id, &owner.worker, std::process::id())).arg(RESULT_SECONDS);
-        script.arg(Timestamp::now().as_microsecond()).arg(started).arg(PROGRESS_SECONDS);
+        script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number);
+        script.arg(result::started(job_id, &owner.worker, std::process::id()));
+        script.arg(Progress::Started { worker: owner.worker.clone() }.to_text());
         Ok(self.inner.store.run::<i64>(&script).await? > 0)
     }
 
-    /// Renews the lease of a worker and does what others left undone. With `is_leaving` the lease ends, and what is
-    /// still in hand goes back.
-    pub(crate) async fn tend(&self, owner: &Owner, is_leaving: bool) -> Result<Tended, JobsError> {
+    /// Renews the lease of a worker and does what others left undone.
+    pub(crate) async fn tend(&self, owner: &Owner, heartbeat: &Heartbeat) -> Result<Tended, JobsError> {
+        self.beat(owner, heartbeat, false).await
+    }
+
+    /// Ends the lease of a worker; what is still in its hands goes back.
+    pub(crate) async fn leave(&self, owner: &Owner) -> Result<Tended, JobsError> {
+        self.beat(owner, &Heartbeat::default(), true).await
+    }
+
+    async fn beat(
+        &self,
+        owner: &Owner,
+        heartbeat: &Heartbeat,
+        is_leaving: bool,
+    ) -> Result<Tended, JobsError> {
         let store = &self.inner.store;
-        let own = &store.keys;
-        let mut script = store.scripts.tend.prepare_invoke();
-        script.key(&own.leases).key(&own.unacked).key(&own.unacked_index).key(&own.parked);
-        script.key(&own.queue).key(&own.dead).key(&own.deaths);
+        let Heartbeat { slots, lost } = heartbeat;
         let message = format!("{MOST_DEATHS} workers died while they ran it");
-        let lost = crate::JobFailure::new("WorkerLostError", &message);
-        let (before, after) = result::around_id(&result::failure("", &lost, Timestamp::now()));
-        let failed = Progress::Failed { reason: lost.reason, message }.to_text();
-        script.arg(&owner.id).arg(if is_leaving { 0 } else { LEASE.as_millis() as u64 }).arg(keys::HELD);
-        script.arg(MOST_DEATHS).arg(keys::RESULT).arg(RESULT_SECONDS).arg(before).arg(after).arg(MOST_DEAD);
-        script.arg(keys::PROGRESS).arg(failed).arg(PROGRESS_SECONDS);
-        let (restored, buried, _moved): (u64, u64, u64) = store.run(&script).await?;
-        Ok(Tended { restored, buried })
+        let killer = crate::JobFailure::new("WorkerLostError", &message);
+        let (before, after) = result::around_id(&result::failure("", &killer, Timestamp::now()));
+        let failed = Progress::Failed { reason: killer.reason, message }.to_text();
+        let mut script = store.scripts.tend.prepare_invoke();
+        script.arg(&*owner.id).arg(*slots).arg(&owner.started()[..]);
+        script.arg(i32::from(is_leaving)).arg(MOST_DEATHS);
+        script.arg(before).arg(after).arg(failed).arg(&lost[..]);
+        let (restored, buried, _moved, hands): (u64, u64, u64, Vec<String>) = store.run(&script).await?;
+        Ok(Tended { restored, buried, hands })
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     hub::Hub,
     keys::{self, Keys},
     result,
-    store::{Claim, Emission, Enqueue, MOST_WAITING, RESULT_SECONDS, Settlement, Store},
+    store::{Claim, Emission, Enqueue, MOST_WAITING, Settlement, Store},
     wire,
 };
 
@@ -56,6 +56,9 @@ pub struct NewJob {
     pub kwargs: Map<String, Value>,
     /// Further headers.
     pub headers: Map<String, Value>,
+    /// The call that it belongs to. A call has one waiting job at most: a newer one takes the place of one that no
+    /// worker has begun, which is revoked.
+    pub call_id: Option<String>,
     /// Not to be started before this.
     pub eta: Option<Timestamp>,
     /// Not to be started after this.
@@ -117,7 +120,12 @@ impl Jobs {
         check_id(&job.id)?;
         let store = &self.inner.store;
         let message = wire::encode(job, &store.keys.queue, &self.inner.origin, Timestamp::now());
-        let item = Enqueue { job_id: job.id.clone(), list: store.keys.list_of(job.priority), message };
+        let item = Enqueue {
+            job_id: job.id.clone(),
+            list: store.keys.list_of(job.priority),
+            message,
+            call_id: job.call_id.clone().unwrap_or_default(),
+        };
         let store = store.clone();
         let flush = move |messages| {
             let store = store.clone();
@@ -143,7 +151,7 @@ impl Jobs {
         let store = &self.inner.store;
         let revoked = result::revoked(job_id, "revoked", Timestamp::now());
         let mut script = store.scripts.revoke.prepare_invoke();
-        script.key(keys::revoked(job_id)).key(keys::result(job_id)).arg(RESULT_SECONDS).arg(revoked);
+        script.arg(job_id).arg(revoked);
         store.run::<i64>(&script).await.map(drop)
     }
 
@@ -225,6 +233,7 @@ impl NewJob {
             args: Vec::new(),
             kwargs: Map::new(),
             headers: Map::new(),
+            call_id: None,
             eta: None,
             expires: None,
             priority: 0,

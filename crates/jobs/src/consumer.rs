@@ -1,7 +1,7 @@
 //! The queue from a worker's side: claim, run, report, let go.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -10,17 +10,15 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Job, JobFailure, Jobs, JobsError, Progress, ProgressSink,
-    claim::{Claimed, Kind, LEASE, Owner, Waiter},
+    claim::{Claimed, Doorbell, FIRST_BACKOFF, Heartbeat, Kind, LEASE, LONGEST_BACKOFF, Owner, Tended},
     control,
     events::{self, Events, HEARTBEAT, REDACTED},
+    hub::Note,
     result,
     store::{Fate, Settlement},
     wire::{self, Decoded, Envelope, Refusal},
@@ -31,9 +29,6 @@ const TEND: Duration = Duration::from_millis(250);
 
 /// Messages that are taken at once.
 const BATCH: usize = 64;
-
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
 /// What became of a job is tried to be stored for this long; then it stays with whoever gets it next.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
@@ -85,14 +80,15 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) started: Instant,
     pub(crate) shutdown: CancellationToken,
+    doorbell: Doorbell,
     owner: Owner,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Jobs in hand, by delivery tag.
-    running: HashMap<String, (String, Running)>,
+    /// Messages in hand, by delivery tag; with the job's id once it has begun.
+    hands: HashMap<String, Option<(String, Running)>>,
     revoked: VecDeque<String>,
     totals: BTreeMap<String, u64>,
 }
@@ -137,12 +133,14 @@ impl Consumer {
             config,
             events,
             started: Instant::now(),
-            shutdown: shutdown.clone(),
+            shutdown,
+            doorbell: Doorbell::default(),
             owner,
             state: Mutex::default(),
         });
         helpers.spawn(tend(shared.clone()));
         helpers.spawn(beat(shared.clone()));
+        helpers.spawn(ring(shared.clone()));
         helpers.spawn(control::obey(shared.clone()));
         let hand_back = CancellationToken::new();
         let mut running = JoinSet::new();
@@ -154,7 +152,7 @@ impl Consumer {
             let handed = async { while running.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(Duration::from_secs(3), handed).await;
         }
-        if let Err(error) = shared.jobs.tend(&shared.owner, true).await {
+        if let Err(error) = shared.jobs.leave(&shared.owner).await {
             tracing::warn!(%error, "the lease runs out by itself");
         }
         shared.beat("worker-offline");
@@ -163,38 +161,60 @@ impl Consumer {
     }
 }
 
+/// Takes messages in two ways: our own producers hand them over through the inbox, under a claim that has been made
+/// already; all others are taken from the lists.
 async fn consume(
     shared: &Arc<Shared>,
     handler: &Arc<dyn Handler>,
     running: &mut JoinSet<()>,
     hand_back: &CancellationToken,
 ) {
-    let shutdown = &shared.shutdown;
-    let permits = Arc::new(Semaphore::new(shared.config.concurrency));
-    let mut waiter = Waiter::default();
+    let Shared { jobs, owner, shutdown, doorbell, .. } = &**shared;
+    let slots = shared.config.concurrency;
+    let permits = Arc::new(Semaphore::new(slots));
+    let (mut inbox, _joined) = jobs.inner.hub.join(vec![owner.inbox()], slots + BATCH);
     let mut backoff = FIRST_BACKOFF;
-    while !shutdown.is_cancelled() {
+    let mut may_wait = true;
+    loop {
         while running.try_join_next().is_some() {}
-        let mut free = tokio::select! {
-            permit = permits.clone().acquire_owned() => vec![permit.expect("the semaphore is never closed")],
+        let permit = tokio::select! {
             () = shutdown.cancelled() => break,
-        };
-        free.extend(std::iter::from_fn(|| permits.clone().try_acquire_owned().ok()).take(BATCH - 1));
-        match shared.jobs.claim(&shared.owner, free.len()).await {
-            Ok(claimed) if claimed.is_empty() => {
-                drop(free);
-                let waited = tokio::select! {
-                    waited = waiter.wait(&shared.jobs) => waited,
-                    () = shutdown.cancelled() => break,
-                };
-                match waited {
-                    Ok(()) => backoff = FIRST_BACKOFF,
-                    Err(error) => pause(&error, &mut backoff, shutdown).await,
+            note = inbox.notes.recv() => {
+                // One that is lost is found with the next heartbeats.
+                if let Some(Note::Published { payload, .. }) = note
+                    && let Some(claimed) = owner.read(&payload)
+                {
+                    let (hand, permits) = (shared.hold(&claimed), permits.clone());
+                    let (shared, handler, hand_back) = (shared.clone(), handler.clone(), hand_back.clone());
+                    running.spawn(async move {
+                        let _permit = permits.acquire_owned().await;
+                        take(shared, handler, claimed, hand_back, hand).await;
+                    });
                 }
+                continue;
+            }
+            () = doorbell.rung(), if !may_wait => {
+                may_wait = true;
+                continue;
+            }
+            permit = permits.clone().acquire_owned(), if may_wait => permit,
+        };
+        let mut free: Vec<_> = permit.into_iter().collect();
+        free.extend(std::iter::from_fn(|| permits.clone().try_acquire_owned().ok()).take(BATCH - 1));
+        match jobs.claim(owner, slots, free.len()).await {
+            Ok(claimed) if claimed.is_empty() => {
+                may_wait = false;
+                backoff = FIRST_BACKOFF;
+                doorbell.arm();
             }
             Ok(claimed) => {
                 for (claimed, permit) in claimed.into_iter().zip(free) {
-                    running.spawn(take(shared.clone(), handler.clone(), claimed, hand_back.clone(), permit));
+                    let hand = shared.hold(&claimed);
+                    let (shared, handler, hand_back) = (shared.clone(), handler.clone(), hand_back.clone());
+                    running.spawn(async move {
+                        let _permit = permit;
+                        take(shared, handler, claimed, hand_back, hand).await;
+                    });
                 }
             }
             Err(error) => pause(&error, &mut backoff, shutdown).await,
@@ -217,7 +237,7 @@ async fn take(
     handler: Arc<dyn Handler>,
     claimed: Claimed,
     hand_back: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    _hand: Hand,
 ) {
     let settlement = match Envelope::parse(&claimed.raw) {
         Ok(envelope) => {
@@ -291,13 +311,11 @@ async fn run_one(
     let begun = Instant::now();
     let revoke = CancellationToken::new();
     let is_revoked = !shared.begin(&id, &claimed.claim.tag, &task, &revoke) || claimed.kind == Kind::Revoked;
-    let held = Held { shared: shared.clone(), tag: claimed.claim.tag.clone() };
     let end = if is_revoked {
         End::Revoked("revoked")
     } else {
         run_held(shared, handler, &claimed, decoded, &revoke, hand_back).await
     };
-    drop(held);
     let now = Timestamp::now();
     let Claimed { raw, claim, .. } = claimed;
     let settled = |result: String, event: String, message: Fate| {
@@ -417,7 +435,7 @@ impl Shared {
     fn begin(&self, id: &str, tag: &str, task: &str, revoke: &CancellationToken) -> bool {
         let running = Running { task: task.to_owned(), since: events::now(), revoke: revoke.clone() };
         let mut state = self.state();
-        state.running.insert(tag.to_owned(), (id.to_owned(), running));
+        state.hands.insert(tag.to_owned(), Some((id.to_owned(), running)));
         *state.totals.entry(task.to_owned()).or_default() += 1;
         !state.revoked.iter().any(|revoked| revoked == id)
     }
@@ -428,7 +446,7 @@ impl Shared {
         let mut others = Vec::new();
         for id in ids {
             let mut is_here = false;
-            for (running_id, running) in state.running.values() {
+            for (running_id, running) in state.hands.values().flatten() {
                 if running_id == id {
                     is_here = true;
                     if terminate {
@@ -456,16 +474,28 @@ impl Shared {
     }
 
     pub(crate) fn running(&self, mut look: impl FnMut(&str, &Running) -> Value) -> Vec<Value> {
-        self.state().running.values().map(|(id, running)| look(id, running)).collect()
+        self.state().hands.values().flatten().map(|(id, running)| look(id, running)).collect()
     }
 
     /// Tells that the worker lives.
     pub(crate) fn beat(&self, kind: &'static str) {
         let (active, processed) = {
             let state = self.state();
-            (state.running.len(), state.totals.values().sum())
+            (state.hands.len(), state.totals.values().sum())
         };
         self.events.worker(kind, active, processed);
+    }
+
+    fn hold(self: &Arc<Self>, claimed: &Claimed) -> Hand {
+        let tag = claimed.claim.tag.clone();
+        self.state().hands.insert(tag.clone(), None);
+        Hand { shared: self.clone(), tag }
+    }
+
+    /// Those of some tags that this worker has not heard of.
+    fn unknown(&self, tags: Vec<String>) -> HashSet<String> {
+        let state = self.state();
+        tags.into_iter().filter(|tag| !state.hands.contains_key(tag)).collect()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -473,37 +503,48 @@ impl Shared {
     }
 }
 
-/// A job in hand; is let go however its run ends.
-struct Held {
+/// A message that this worker knows to be in its hands, until it is let go.
+struct Hand {
     shared: Arc<Shared>,
     tag: String,
 }
 
-impl Drop for Held {
+impl Drop for Hand {
     fn drop(&mut self) {
-        self.shared.state().running.remove(&self.tag);
+        self.shared.state().hands.remove(&self.tag);
     }
 }
 
-/// Keeps the lease, and does what dead workers left undone.
+/// Keeps the lease, and does what dead workers left undone. A message that Redis says is in this worker's hands, and
+/// that it has not heard of by the next heartbeat, is given back: the answer that told of it was lost.
 async fn tend(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(TEND);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut heartbeat = Heartbeat { slots: shared.config.concurrency, lost: Vec::new() };
+    let mut unheard_of = HashSet::new();
     loop {
-        ticks.tick().await;
-        match tokio::time::timeout(LEASE, shared.jobs.tend(&shared.owner, false)).await {
-            Ok(Ok(tended)) if tended.restored + tended.buried > 0 => {
-                tracing::warn!(
-                    restored = tended.restored,
-                    buried = tended.buried,
-                    "a worker died; its jobs are given to others"
-                );
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // At once, so that nothing more is handed to a worker that stops.
+            () = shared.shutdown.cancelled(), if heartbeat.slots > 0 => heartbeat.slots = 0,
+        }
+        match tokio::time::timeout(LEASE, shared.jobs.tend(&shared.owner, &heartbeat)).await {
+            Ok(Ok(Tended { restored, buried, hands })) => {
+                if restored + buried > 0 {
+                    tracing::warn!(restored, buried, "jobs that a worker had lost are given to others");
+                }
+                let unknown = shared.unknown(hands);
+                heartbeat.lost = unknown.intersection(&unheard_of).cloned().collect();
+                unheard_of = unknown;
             }
-            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the lease could not be renewed"),
             Err(_) => tracing::debug!("the lease could not be renewed in time"),
         }
     }
+}
+
+async fn ring(shared: Arc<Shared>) {
+    shared.doorbell.watch(&shared.jobs).await;
 }
 
 /// Tells Celery's tools that the worker lives.

@@ -30,7 +30,7 @@ pub enum JobsError {
     TooOld(String),
     /// Too many jobs wait already.
     #[error("{0} jobs wait already")]
-    QueueFull(usize),
+    QueueFull(u64),
     /// A job id that cannot be part of a key.
     #[error("\"{0}\" cannot be a job id: 1 to 200 printable characters without spaces")]
     BadJobId(String),

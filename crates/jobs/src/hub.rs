@@ -21,8 +21,8 @@ use crate::keys;
 /// Watchers that may be waiting to be served.
 const REQUESTS: usize = 1_024;
 
-/// Notes that a watcher may be behind; what it misses it reads from the stream.
-const NOTES: usize = 128;
+/// Notes that a watcher of a job may be behind; what it misses it reads from the stream.
+pub(crate) const NOTES: usize = 128;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -97,8 +97,9 @@ impl Hub {
         Self { client, own, started: Mutex::new(None) }
     }
 
-    /// Follows channels. Once the receiver fires, nothing that is published on them is missed without a note.
-    pub(crate) fn join(&self, channels: Vec<String>) -> (Subscription, oneshot::Receiver<()>) {
+    /// Follows channels. Once the receiver fires, nothing that is published on them is missed without a note, unless
+    /// more than `most` notes wait to be read.
+    pub(crate) fn join(&self, channels: Vec<String>, most: usize) -> (Subscription, oneshot::Receiver<()>) {
         let shared = {
             let mut guard = self.started.lock().unwrap_or_else(PoisonError::into_inner);
             let started = guard.get_or_insert_with(|| {
@@ -115,7 +116,7 @@ impl Hub {
             });
             started.shared.clone()
         };
-        let (notes_sender, notes) = mpsc::channel(NOTES);
+        let (notes_sender, notes) = mpsc::channel(most);
         let (joined, receiver) = oneshot::channel();
         let id = shared.watchers().join(&channels, notes_sender);
         let others: Vec<String> = channels.into_iter().filter(|channel| !shared.is_own(channel)).collect();

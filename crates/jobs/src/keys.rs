@@ -11,6 +11,14 @@ pub(crate) const PROGRESS: &str = "voice:progress:";
 pub(crate) const RESULT: &str = "celery-task-meta-";
 /// Prefix of what a worker holds.
 pub(crate) const HELD: &str = "voice:held:";
+/// Prefix of what others need to know of a worker.
+pub(crate) const WORKER: &str = "voice:worker:";
+/// Prefix of the channel on which a worker is handed messages.
+pub(crate) const INBOX: &str = "voice:inbox:";
+/// Prefix of what notes that a job of ours exists, before anybody has claimed it.
+pub(crate) const KNOWN: &str = "voice:known:";
+/// Prefix of what names a call's newest job.
+pub(crate) const CALL: &str = "voice:call:";
 
 /// All names that belong to one queue of one database.
 #[derive(Clone, Debug)]
@@ -20,6 +28,7 @@ pub(crate) struct Keys {
     pub(crate) unacked: String,
     pub(crate) unacked_index: String,
     pub(crate) leases: String,
+    pub(crate) ready: String,
     pub(crate) claims: String,
     pub(crate) deaths: String,
     pub(crate) parked: String,
@@ -34,6 +43,7 @@ impl Keys {
             unacked: "unacked".into(),
             unacked_index: "unacked_index".into(),
             leases: format!("voice:leases:{queue}"),
+            ready: format!("voice:ready:{queue}"),
             claims: "voice:claims".into(),
             deaths: format!("voice:deaths:{queue}"),
             parked: format!("voice:parked:{queue}"),
@@ -72,12 +82,7 @@ pub(crate) fn progress(job_id: &str) -> String {
     format!("{PROGRESS}{job_id}")
 }
 
-/// Key that notes that a job was revoked.
-pub(crate) fn revoked(job_id: &str) -> String {
-    format!("{REVOKED}{job_id}")
-}
-
-/// Key that notes that a job of ours exists, before anybody has claimed it.
+/// Key that notes that a job of ours exists.
 pub(crate) fn known(job_id: &str) -> String {
-    format!("voice:known:{job_id}")
+    format!("{KNOWN}{job_id}")
 }

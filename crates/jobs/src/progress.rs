@@ -64,7 +64,7 @@ impl Progress {
 pub struct ProgressEvent {
     /// Gapless from 1 within a job.
     pub sequence: u64,
-    /// When it happened, by the clock of who wrote it.
+    /// When it was written, by the clock of Redis.
     pub at: Timestamp,
     /// What happened.
     pub event: Progress,

@@ -155,7 +155,7 @@ impl Jobs {
     pub async fn requeue(&self, dead_id: &str) -> Result<bool, JobsError> {
         let store = &self.inner.store;
         let mut script = store.scripts.requeue.prepare_invoke();
-        script.key(&store.keys.dead).key(&store.keys.queue).arg(dead_id);
+        script.arg(dead_id);
         Ok(store.run::<i64>(&script).await? > 0)
     }
 

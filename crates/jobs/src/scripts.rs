@@ -1,6 +1,15 @@
-//! Everything that has to happen in one step, as Lua; each says in its first lines what it takes and gives.
+//! Everything that has to happen in one step, as Lua; each says in its first lines what it takes and gives. Names of
+//! keys, times and limits are written before it from here, so that no command carries them.
+
+use std::fmt::Write as _;
 
 use deadpool_redis::redis::Script;
+
+use crate::{
+    claim::LEASE,
+    keys::{self, Keys, STEPS},
+    store::{MOST_DEAD, MOST_WAITING, PROGRESS_SECONDS, RESULT_SECONDS},
+};
 
 /// All of them, hashed once.
 #[derive(Debug)]
@@ -18,8 +27,9 @@ pub(crate) struct Scripts {
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
 
 impl Scripts {
-    pub(crate) fn new() -> Self {
-        let script = |text: &str| Script::new(&format!("{PRELUDE}{text}"));
+    pub(crate) fn new(own: &Keys) -> Self {
+        let names = names(own);
+        let script = |text: &str| Script::new(&format!("{names}{PRELUDE}{text}"));
         Self {
             enqueue: script(include_str!("scripts/enqueue.lua")),
             claim: script(include_str!("scripts/claim.lua")),
@@ -31,4 +41,49 @@ impl Scripts {
             requeue: script(include_str!("scripts/requeue.lua")),
         }
     }
+}
+
+/// Names and numbers as Lua's locals.
+fn names(own: &Keys) -> String {
+    let mut text = String::new();
+    let texts = [
+        ("RESULT", keys::RESULT),
+        ("PROGRESS", keys::PROGRESS),
+        ("REVOKED", keys::REVOKED),
+        ("KNOWN", keys::KNOWN),
+        ("CALL", keys::CALL),
+        ("HELD", keys::HELD),
+        ("WORKER", keys::WORKER),
+        ("INBOX", keys::INBOX),
+        ("UNACKED", &own.unacked),
+        ("UNACKED_INDEX", &own.unacked_index),
+        ("LEASES", &own.leases),
+        ("READY", &own.ready),
+        ("CLAIMS", &own.claims),
+        ("DEATHS", &own.deaths),
+        ("PARKED", &own.parked),
+        ("DEAD", &own.dead),
+    ];
+    for (name, value) in texts {
+        let _ = writeln!(text, "local {name} = {}", quoted(value));
+    }
+    let lists: Vec<String> = STEPS.map(|step| quoted(&own.list(step))).into();
+    let _ = writeln!(text, "local LISTS = {{ {} }}", lists.join(", "));
+    let numbers = [
+        ("RESULT_SECONDS", RESULT_SECONDS),
+        ("PROGRESS_SECONDS", PROGRESS_SECONDS),
+        ("LEASE_MILLIS", LEASE.as_millis() as u64),
+        ("MOST_DEAD", MOST_DEAD),
+        ("MOST_WAITING", MOST_WAITING),
+    ];
+    for (name, value) in numbers {
+        let _ = writeln!(text, "local {name} = {value}");
+    }
+    text
+}
+
+/// A text of any bytes as Lua writes it.
+fn quoted(text: &str) -> String {
+    let escaped: String = text.bytes().map(|byte| format!("\\{byte:03}")).collect();
+    format!("'{escaped}'")
 }

@@ -1,6 +1,6 @@
 //! Commands to Redis: a pool of connections, and the scripts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{
     Config, Connection, PoolConfig, Runtime, Timeouts,
@@ -9,11 +9,7 @@ use deadpool_redis::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{
-    JobsError,
-    keys::{self, Keys},
-    scripts::Scripts,
-};
+use crate::{JobsError, keys::Keys, result, scripts::Scripts};
 
 /// Connections for ordinary commands.
 const POOL: usize = 32;
@@ -28,10 +24,10 @@ pub(crate) const PROGRESS_SECONDS: u64 = 3_600;
 pub(crate) const RESULT_SECONDS: u64 = 86_400;
 
 /// Dead messages that are kept.
-pub(crate) const MOST_DEAD: usize = 10_000;
+pub(crate) const MOST_DEAD: u64 = 10_000;
 
 /// More than this waiting is a fault that more waiting does not mend.
-pub(crate) const MOST_WAITING: usize = 10_000;
+pub(crate) const MOST_WAITING: u64 = 10_000;
 
 pub(crate) struct Store {
     pub(crate) scripts: Scripts,
@@ -54,6 +50,8 @@ pub(crate) struct Enqueue {
     pub(crate) job_id: String,
     pub(crate) list: String,
     pub(crate) message: String,
+    /// The call that it belongs to, if any.
+    pub(crate) call_id: String,
 }
 
 /// An event on its way into a job's stream.
@@ -69,8 +67,8 @@ pub(crate) struct Emission {
 pub(crate) struct Claim {
     pub(crate) tag: String,
     pub(crate) number: i64,
-    /// The worker's key of what it holds.
-    pub(crate) held: String,
+    /// The worker that holds it, by its own name among workers.
+    pub(crate) worker: Arc<str>,
 }
 
 /// How a message is let go.
@@ -117,7 +115,7 @@ impl Store {
         let bad = |error: &dyn std::fmt::Display| JobsError::Url(error.to_string());
         let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| bad(&error))?;
         let [claims, enqueues, emissions, settlements] = Default::default();
-        Ok(Self { scripts: Scripts::new(), keys, claims, enqueues, emissions, settlements, pool })
+        Ok(Self { scripts: Scripts::new(&keys), keys, claims, enqueues, emissions, settlements, pool })
     }
 
     /// Does something with a connection, within the time that a command may take.
@@ -168,9 +166,10 @@ impl Store {
     /// Adds messages to their lists; gives for each how many waited before it, or -1 when too many did.
     pub(crate) async fn enqueue(&self, messages: Vec<Enqueue>) -> Result<Vec<i64>, JobsError> {
         let mut script = self.scripts.enqueue.prepare_invoke();
-        script.arg(MOST_WAITING).arg(PROGRESS_SECONDS);
-        for Enqueue { job_id, list, message } in &messages {
-            script.key(list).key(keys::known(job_id)).arg(message);
+        let (before, after) = result::around_id(&result::revoked("", "superseded", Timestamp::now()));
+        script.arg(before).arg(after);
+        for Enqueue { job_id, list, message, call_id } in &messages {
+            script.arg(job_id).arg(list).arg(message).arg(call_id);
         }
         self.run_on(&self.enqueues, &script).await
     }
@@ -178,10 +177,8 @@ impl Store {
     /// Adds events; gives for each its number, or 0 when the lease was lost.
     pub(crate) async fn emit(&self, events: Vec<Emission>) -> Result<Vec<u64>, JobsError> {
         let mut script = self.scripts.emit.prepare_invoke();
-        let at = Timestamp::now().as_microsecond();
         for Emission { job_id, claim, event } in &events {
-            script.key(keys::progress(job_id)).key(&claim.held);
-            script.arg(&claim.tag).arg(claim.number).arg(at).arg(event).arg(PROGRESS_SECONDS);
+            script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number).arg(event);
         }
         self.run_on(&self.emissions, &script).await
     }
@@ -189,21 +186,14 @@ impl Store {
     /// Lets go of messages; gives for each whether its lease was still held.
     pub(crate) async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>, JobsError> {
         let mut script = self.scripts.settle.prepare_invoke();
-        let at = Timestamp::now().as_microsecond();
         for Settlement { job_id, claim, result, event, message } in &settlements {
-            let own = &self.keys;
-            let target = if matches!(message, Fate::Parked { .. }) { &own.parked } else { &own.dead };
-            script.key(keys::result(job_id)).key(keys::progress(job_id)).key(&own.unacked);
-            script.key(&own.unacked_index).key(&claim.held).key(target).key(&own.deaths);
-            script.arg(&claim.tag).arg(claim.number).arg(result).arg(RESULT_SECONDS);
-            script.arg(event).arg(at).arg(PROGRESS_SECONDS);
+            script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number).arg(result).arg(event);
             match message {
                 Fate::Done => script.arg("done").arg("").arg(""),
                 Fate::Back(message) => script.arg("back").arg(message).arg(""),
                 Fate::Dead { message, reason } => script.arg("dead").arg(message).arg(*reason),
                 Fate::Parked { message, due } => script.arg("park").arg(message).arg(due.as_millisecond()),
             };
-            script.arg(MOST_DEAD);
         }
         self.run_on(&self.settlements, &script).await
     }

@@ -15,7 +15,7 @@ use self::redis::Redis;
 use crate::{
     Consumer, ConsumerConfig, Handler, Job, JobFailure, Jobs, JobsError, NewJob, Progress, ProgressEvent,
     ProgressSink,
-    claim::{Claimed, Owner, Tended},
+    claim::{Claimed, Heartbeat, Owner, Tended},
     store::{Fate, Settlement},
     wire,
 };
@@ -293,7 +293,7 @@ async fn a_broker_that_is_away_is_an_error_in_bounded_time() {
 async fn dying(jobs: &Jobs) -> Vec<Claimed> {
     let owner = Owner::new("dying@test");
     loop {
-        let claimed = jobs.claim(&owner, 64).await.unwrap();
+        let claimed = jobs.claim(&owner, 64, 64).await.unwrap();
         if !claimed.is_empty() {
             return claimed;
         }
@@ -305,10 +305,10 @@ async fn dying(jobs: &Jobs) -> Vec<Claimed> {
 async fn reaped(jobs: &Jobs) {
     let owner = Owner::new("undertaker@test");
     let reaping = async {
-        while jobs.tend(&owner, false).await.unwrap() == Tended::default() {
+        while jobs.tend(&owner, &Heartbeat::default()).await.unwrap() == Tended::default() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        jobs.tend(&owner, true).await.unwrap();
+        jobs.leave(&owner).await.unwrap();
     };
     tokio::time::timeout(LIMIT, reaping).await.unwrap();
 }
@@ -398,10 +398,10 @@ async fn a_job_waits_for_its_time_and_the_urgent_come_first() {
     assert_eq!(jobs.stats().await.unwrap().waiting, 3);
     let owner = Owner::new("looking@test");
     let order: Vec<_> =
-        jobs.claim(&owner, 64).await.unwrap().into_iter().map(|claimed| claimed.raw).collect();
+        jobs.claim(&owner, 64, 64).await.unwrap().into_iter().map(|claimed| claimed.raw).collect();
     let position = |new: &NewJob| order.iter().position(|raw| raw.contains(&new.id)).unwrap();
     assert!(position(&urgent) < position(&idle));
-    jobs.tend(&owner, true).await.unwrap();
+    jobs.leave(&owner).await.unwrap();
     let _worker = worker(&jobs);
     assert_eq!(all(jobs.watch(&later.id, 0)).await, whole_turn());
     assert!(Timestamp::now() >= eta);
@@ -482,6 +482,94 @@ async fn a_redis_without_memory_is_an_error_and_then_forgotten() {
     assert!(jobs.enqueue(&job("answer")).await.is_err());
     set(&mut connection, "0").await;
     assert_eq!(all(jobs.run(job("answer"))).await, whole_turn());
+}
+
+/// Waits until a worker's lease and its channel are known to producers.
+async fn is_ready(redis: &Redis) {
+    let mut connection = redis.connection().await;
+    let ready = async {
+        loop {
+            let workers: Vec<String> = connection.lrange("voice:ready:celery", 0, -1).await.unwrap();
+            let channels: Vec<String> = deadpool_redis::redis::cmd("PUBSUB")
+                .arg("CHANNELS")
+                .arg("voice:inbox:*")
+                .query_async(&mut connection)
+                .await
+                .unwrap();
+            if !workers.is_empty() && workers.len() == channels.len() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, ready).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_job_is_handed_to_a_worker_that_has_a_hand_free_and_only_to_such() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let _worker = worker(&jobs);
+    is_ready(&redis).await;
+    let busy: Vec<NewJob> = (0..4).map(|_| job("hang")).collect();
+    for new in &busy {
+        jobs.enqueue(new).await.unwrap();
+        // Claimed and started within the enqueuing itself.
+        assert_eq!(jobs.status(&new.id).await.unwrap().unwrap().status, "STARTED");
+    }
+    let fifth = job("answer");
+    jobs.enqueue(&fifth).await.unwrap();
+    let stats = jobs.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.in_hand), (1, 4), "four hands, four jobs");
+    jobs.revoke(&busy[0].id).await.unwrap();
+    assert_eq!(all(jobs.watch(&fifth.id, 0)).await, whole_turn());
+}
+
+#[tokio::test]
+async fn a_message_whose_handing_over_was_lost_runs_all_the_same() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let mut worker = worker(&jobs);
+    is_ready(&redis).await;
+    let mut connection = redis.connection().await;
+    let owner: Vec<String> = connection.lrange("voice:ready:celery", 0, -1).await.unwrap();
+    // As when the answer to a claim is lost: Redis says that the worker holds it, and the worker never hears of it.
+    let lost = job("answer");
+    let raw = wire::encode(&lost, "celery", "test", Timestamp::now());
+    let message: Value = serde_json::from_str(&raw).unwrap();
+    let tag = message["properties"]["delivery_tag"].as_str().unwrap();
+    let held = format!("voice:held:{}", owner[0]);
+    let _: () = connection.hset("unacked", tag, format!("[{raw}, \"\", \"celery\"]")).await.unwrap();
+    let _: () = connection.hset(held, tag, "1000000 celery").await.unwrap();
+    assert_eq!(all(jobs.watch(&lost.id, 0)).await, whole_turn());
+    assert_eq!(redis.in_hand().await, 0);
+    worker.shutdown.cancel();
+    tokio::time::timeout(LIMIT, worker.tasks.join_next()).await.unwrap();
+    let ready: usize = connection.llen("voice:ready:celery").await.unwrap();
+    assert_eq!(ready, 0, "nothing is handed to a worker that has gone");
+}
+
+#[tokio::test]
+async fn a_call_has_one_waiting_job_and_the_newest_wins() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let of_call = |call: &str| NewJob { call_id: Some(call.into()), ..job("answer") };
+    let (early, late, other) = (of_call("c1"), of_call("c1"), of_call("c2"));
+    for new in [&early, &other, &late] {
+        jobs.enqueue(new).await.unwrap();
+    }
+    assert_eq!(stored(&redis, &early.id).await["result"]["exc_message"], json!(["superseded"]));
+    let _worker = worker(&jobs);
+    assert_eq!(all(jobs.watch(&late.id, 0)).await, whole_turn());
+    assert_eq!(all(jobs.watch(&other.id, 0)).await, whole_turn());
+    assert_eq!(all(jobs.watch(&early.id, 0)).await, [Progress::Cancelled]);
+    // One that runs already is not touched.
+    let (running, next) = (NewJob { call_id: Some("c3".into()), ..job("hang") }, of_call("c3"));
+    jobs.enqueue(&running).await.unwrap();
+    let mut events = Box::pin(jobs.watch(&running.id, 0));
+    assert!(matches!(events.next().await.unwrap().unwrap().event, Progress::Started { .. }));
+    assert_eq!(all(jobs.run(next)).await, whole_turn());
+    assert_eq!(jobs.status(&running.id).await.unwrap().unwrap().status, "STARTED");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     Jobs, JobsError, ProgressEvent,
-    hub::{Note, Subscription},
+    hub::{NOTES, Note, Subscription},
     keys, result,
 };
 
@@ -45,7 +45,8 @@ impl Jobs {
     }
 
     pub(crate) fn begin_watching(&self, job_id: &str) -> Watching {
-        let (subscription, joined) = self.inner.hub.join(vec![keys::progress(job_id), keys::result(job_id)]);
+        let channels = vec![keys::progress(job_id), keys::result(job_id)];
+        let (subscription, joined) = self.inner.hub.join(channels, NOTES);
         Watching { subscription, joined }
     }
 

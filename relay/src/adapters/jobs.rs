@@ -122,7 +122,8 @@ fn to_job(turn: Turn, now: Timestamp) -> NewJob {
     }
     NewJob {
         id: job_id(&call_id, turn),
-        args: vec![call_id.into(), last.map(|last| last.url).into(), history.into()],
+        args: vec![call_id.clone().into(), last.map(|last| last.url).into(), history.into()],
+        call_id: Some(call_id),
         headers,
         // Nobody waits for it any longer than this.
         expires: now.checked_add(budget).ok(),

@@ -73,6 +73,7 @@ pub(super) fn to_new_job(request: pb::CreateJobRequest) -> Result<NewJob, Error>
         job.id = job_id;
     }
     let history: Vec<Value> = history.into_iter().map(to_message).collect::<Result<_, _>>()?;
+    job.call_id = Some(call_id.clone()).filter(|id| !id.is_empty());
     job.args = vec![call_id.into(), recording_uri.into(), history.into()];
     job.priority = u8::try_from(priority)
         .ok()

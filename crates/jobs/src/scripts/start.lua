@@ -1,5 +1,5 @@
--- Notes that a job has started whose time had not come when it was claimed. KEYS: result, progress, held. ARGV: tag,
--- claim, result, expiry, microseconds, event, expiry of progress. Gives 0 when the lease was lost.
-if not holds(KEYS[3], ARGV[1], ARGV[2]) then return 0 end
-store(KEYS[1], ARGV[3], ARGV[4])
-return emit(KEYS[2], ARGV[5], ARGV[6], ARGV[7])
+-- Notes that a job has started whose time had not come when it was claimed. ARGV: id, worker, tag, claim, result,
+-- event. Gives 0 when the lease was lost.
+if not holds(ARGV[2], ARGV[3], ARGV[4]) then return 0 end
+store(ARGV[1], ARGV[5])
+return emit(ARGV[1], ARGV[6])
