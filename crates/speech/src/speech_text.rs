@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+pub(crate) use markup::{fence, is_emoji};
 use tokens::Token;
 
 /// A reading can bring together what another one then knows ("Chapter/ IV"), so texts are read until nothing changes;
