@@ -9,7 +9,10 @@ use std::ops::Range;
 
 use ends::{Doubt, End};
 
-use crate::speech_text::{fence, is_speakable};
+use crate::{
+    pack::pack_spoken,
+    speech_text::{Spoken, fence, is_speakable, spoken},
+};
 
 mod ends;
 
@@ -31,6 +34,8 @@ pub struct Clause {
     pub text: String,
     /// Where it stands in the whole text, in Unicode code points, white space around it included.
     pub span: Range<usize>,
+    /// White space in front of the words.
+    indent: usize,
 }
 
 /// Finds clauses. What has been pushed and not given yet is held back.
@@ -56,8 +61,21 @@ pub struct ClauseSplitter {
     code: Option<(char, Vec<char>)>,
 }
 
+impl Clause {
+    /// What is said for it in the language of a BCP 47 tag, in pieces of at most `max_chars` characters, each with
+    /// its place in the whole text. A number that is longer than a piece is in two of them.
+    pub fn spoken(&self, language: &str, max_chars: usize) -> Vec<Spoken> {
+        let start = self.span.start + self.indent;
+        let mut pieces = pack_spoken(&spoken(&self.text, language), max_chars);
+        for piece in &mut pieces {
+            piece.span = piece.span.start + start..piece.span.end + start;
+        }
+        pieces
+    }
+}
+
 impl ClauseSplitter {
-    /// Cuts clauses of at most `max_chars` characters (longer only where a single word is).
+    /// Cuts clauses of at most `max_chars` characters; a longer word is broken.
     pub fn new(max_chars: usize) -> Self {
         Self {
             pending: Vec::new(),
@@ -269,7 +287,8 @@ impl ClauseSplitter {
             return None;
         }
         self.count += 1;
-        Some(Clause { text: piece.trim().to_owned(), span })
+        let indent = piece.chars().take_while(|c| c.is_whitespace()).count();
+        Some(Clause { text: piece.trim().to_owned(), span, indent })
     }
 }
 

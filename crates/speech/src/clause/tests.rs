@@ -161,6 +161,24 @@ fn long_texts_are_cut_at_pauses_and_not_inside_numbers() {
     assert_eq!(texts, ["Please call us at once", "on +1 555 123 4567 today if you can"]);
 }
 
+#[test]
+fn pieces_for_an_engine_know_their_place_in_the_whole_text() {
+    let text = "Hello there.  **Your** total is $1,234.50, due on May 3, 2026 at the latest.";
+    let place = |span: &Range<usize>| text.chars().skip(span.start).take(span.len()).collect::<String>();
+    let pieces: Vec<(String, String)> = cut(text, 200)
+        .iter()
+        .flat_map(|clause| clause.spoken("en-US", 60))
+        .map(|piece| (place(&piece.span), piece.text))
+        .collect();
+    let wanted = [
+        ("Hello there.", "Hello there."),
+        ("Your** total is $1,234.50,", "Your total is one thousand two hundred thirty four dollars"),
+        ("$1,234.50, due on May 3, 2026", "and fifty cents, due on May third,"),
+        ("May 3, 2026 at the latest.", "twenty twenty six at the latest."),
+    ];
+    assert_eq!(pieces, wanted.map(|(place, text)| (place.to_owned(), text.to_owned())));
+}
+
 /// Each clause made speakable on its own says what the whole would.
 #[test]
 fn clauses_are_said_as_the_whole_text_would_be() {
