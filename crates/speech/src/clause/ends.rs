@@ -8,14 +8,14 @@ const TITLES: [&str; 24] = [
     "capt", "lt", "sgt", "gen", "rev", "incl", "excl", "tel", "est",
 ];
 /// The end of a sentence when a capital follows.
-const EITHER: [&str; 49] = [
+const EITHER: [&str; 51] = [
     "a.m", "p.m", "etc", "inc", "ltd", "co", "corp", "jr", "sr", "ave", "blvd", "rd", "ln", "dept", "apt",
     "bros", "min", "mins", "max", "hr", "hrs", "sec", "lb", "lbs", "oz", "mon", "tue", "tues", "wed", "thu",
-    "thur", "thurs", "fri", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov",
-    "dec", "ph.d", "appt", "avg", "yrs",
+    "thur", "thurs", "fri", "sat", "sun", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept",
+    "oct", "nov", "dec", "ph.d", "appt", "avg", "yrs",
 ];
 /// No end when a number follows.
-const NUMBERED: [&str; 10] = ["no", "nos", "p", "pp", "fig", "ch", "vol", "ext", "art", "sat"];
+const NUMBERED: [&str; 9] = ["no", "nos", "p", "pp", "fig", "ch", "vol", "ext", "art"];
 
 /// What a place in a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -129,10 +129,10 @@ pub(super) fn say(tokens: &[Token], region: Region, all: &mut Vec<Spoken>) {
             stop => stop,
         };
         if said.is_empty() {
-            if let (Some(before), Some(stop)) = (all.last_mut(), stop) {
-                if !before.text.ends_with(['.', '!', '?', ',', ';', ':']) {
-                    before.text.push(stop);
-                }
+            if let (Some(before), Some(stop)) = (all.last_mut(), stop)
+                && !before.text.ends_with(['.', '!', '?', ',', ';', ':'])
+            {
+                before.text.push(stop);
             }
             continue;
         }

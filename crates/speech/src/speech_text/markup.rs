@@ -89,23 +89,20 @@ fn tags(chars: &[(char, usize)]) -> Chars {
             && chars.get(at + 1).is_some_and(|(c, _)| c.is_ascii_alphabetic() || matches!(c, '/' | '!'));
         let inside = &chars[at + 1..(at + TAG_CHARS).min(chars.len()).max(at + 1)];
         let end = inside.iter().position(|(c, _)| matches!(c, '>' | '<'));
-        match end.filter(|end| is_tag && inside[*end].0 == '>') {
-            Some(end) => {
-                let inside = &inside[..end];
-                if inside.iter().any(|(c, _)| matches!(c, '@' | ':'))
-                    && !inside.iter().any(|(c, _)| *c == '=')
-                {
-                    out.extend_from_slice(inside);
-                } else {
-                    out.push((' ', place));
-                }
-                at += end + 2;
-            }
-            None => {
-                out.push((c, place));
-                at += 1;
-            }
+        let Some(end) = end.filter(|end| is_tag && inside[*end].0 == '>') else {
+            out.push((c, place));
+            at += 1;
+            continue;
+        };
+        let inside = &inside[..end];
+        let is_address =
+            inside.iter().any(|(c, _)| matches!(c, '@' | ':')) && !inside.iter().any(|(c, _)| *c == '=');
+        if is_address {
+            out.extend_from_slice(inside);
+        } else {
+            out.push((' ', place));
         }
+        at += end + 2;
     }
     out
 }

@@ -65,7 +65,7 @@ pub(super) fn tokens(chars: &[(char, usize)]) -> Vec<Token> {
 }
 
 /// A word cut at dashes and dots inside it, and where a space is missing behind a full stop.
-fn parts<'a>(word: &'a [(char, usize)]) -> Vec<&'a [(char, usize)]> {
+fn parts(word: &[(char, usize)]) -> Vec<&[(char, usize)]> {
     let at = |n: usize| word.get(n).map_or(' ', |(c, _)| *c);
     let is_address = word.iter().any(|(c, _)| matches!(c, '@' | '/')) || word.starts_with_text("www.");
     let mut parts = Vec::new();
@@ -171,7 +171,7 @@ fn add(tokens: &mut Vec<Token>, word: &[(char, usize)], before_number: bool) {
 
 /// Whether a dash behind it may mean "to".
 fn is_figure(core: &str) -> bool {
-    let end = core.trim_end_matches(|c: char| matches!(c, 'a' | 'p' | 'm' | 'A' | 'P' | 'M' | '.' | '%'));
+    let end = core.trim_end_matches(['a', 'p', 'm', 'A', 'P', 'M', '.', '%']);
     end.ends_with(|c: char| c.is_ascii_digit()) || matches!(core, "AM" | "PM" | "am" | "pm" | "a.m" | "p.m")
 }
 

@@ -19,7 +19,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [(&str, &str); 12] = [
+const DAYS: [(&str, &str); 11] = [
     ("Mon", "Monday"),
     ("Tue", "Tuesday"),
     ("Tues", "Tuesday"),
@@ -31,7 +31,6 @@ const DAYS: [(&str, &str); 12] = [
     ("Fri", "Friday"),
     ("Sat", "Saturday"),
     ("Sun", "Sunday"),
-    ("Sundays", "Sundays"),
 ];
 
 /// The month of a name or of its first letters, and whether it is the whole name.

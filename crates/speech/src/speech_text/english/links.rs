@@ -113,7 +113,8 @@ fn address(core: &str) -> Option<String> {
             || FILE_ENDS.contains(&last.as_str()));
     // "e.g" and "U.S" are no addresses.
     let is_long = labels.iter().rev().nth(1).is_some_and(|label| label.len() > 1);
-    if !is_named && !(is_known && is_long) {
+    let is_address = is_named || is_known && is_long;
+    if !is_address {
         return None;
     }
     if !is_host || host.len() > MOST_HOST_CHARS || labels.len() > 4 || host.contains(':') {

@@ -140,10 +140,9 @@ fn amount(cursor: &Cursor<'_>, core: &str) -> Option<(usize, String)> {
     if let Some((currency, number, is_negative)) = parse(core) {
         let (number, mut own) = scaled(number)?;
         let mut count = 1;
-        if own.is_none() {
-            if let Some(scale) = cursor.core(1).filter(|next| next.len() > 2).and_then(scale) {
-                (own, count) = (Some(scale), 2);
-            }
+        let behind = cursor.core(1).filter(|next| own.is_none() && next.len() > 2).and_then(scale);
+        if behind.is_some() {
+            (own, count) = (behind, 2);
         }
         let sign = if is_negative { "minus " } else { "" };
         return Some((count, format!("{sign}{}", currency.say(&number, own))));

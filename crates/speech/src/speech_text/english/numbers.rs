@@ -252,10 +252,10 @@ pub(super) fn read(cursor: &Cursor<'_>) -> Option<Said> {
         Some("x") => "by",
         _ => "",
     };
-    if !between.is_empty() {
-        if let (Some(from), Some(to)) = (alone(core), cursor.core(2).and_then(alone)) {
-            return Some(Said::new(3, format!("{from} {between} {to}")));
-        }
+    if !between.is_empty()
+        && let (Some(from), Some(to)) = (alone(core), cursor.core(2).and_then(alone))
+    {
+        return Some(Said::new(3, format!("{from} {between} {to}")));
     }
     if let Some(half) = cursor.core(1).and_then(fraction).filter(|_| core.len() <= 3) {
         let next = cursor.core(1).unwrap_or_default();

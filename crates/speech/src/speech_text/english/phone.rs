@@ -57,9 +57,8 @@ fn is_number(first: &str, groups: &[&str], words: usize) -> bool {
     match lengths.as_slice() {
         [10] => words == 1 && first.len() == 10,
         [1, 3, 3, 4] => groups[0] == "1",
-        [3, 3, 4] => true,
         [3, 4] => words == 1 && first.contains('-') || groups[0] == "555",
-        [4, 4, 4, 4] | [4, 6, 5] | [4, 4, 4] => true,
+        [3, 3, 4] | [4, 4, 4, 4] | [4, 6, 5] | [4, 4, 4] => true,
         // Numbers abroad begin with a nought.
         [2..=5, ..] => {
             groups[0].starts_with('0')

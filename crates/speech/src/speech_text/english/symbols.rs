@@ -21,21 +21,21 @@ pub(super) fn read(cursor: &Cursor<'_>) -> Said {
         if c.is_ascii_digit() {
             let digits: String = chars[at..].iter().take_while(|c| c.is_ascii_digit()).collect();
             at += digits.len();
-            said.push_str(&format!(" {} ", codes::leftover(&digits)));
+            said.extend([" ", &codes::leftover(&digits), " "]);
             continue;
         }
         at += 1;
         match c {
             '\'' | '-' if is_inside => said.push(c),
             '/' if is_inside && core.bytes().any(|b| b.is_ascii_lowercase()) && !core.contains("and/") => {
-                said.push_str(" or ")
+                said.push_str(" or ");
             }
             '/' if chars.len() == 1 => said.push_str("or"),
             '#' if before.is_alphabetic() => said.push_str(" sharp "),
             // "item(s)".
             '(' | ')' if is_inside => {}
             c => match word(c, is_inside) {
-                Some(word) => said.push_str(&format!(" {word} ")),
+                Some(word) => said.extend([" ", word, " "]),
                 None if c.is_alphanumeric() || is_mark(c) => said.push(c),
                 None => said.push(' '),
             },

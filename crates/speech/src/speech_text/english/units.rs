@@ -149,7 +149,6 @@ pub(super) fn read(cursor: &Cursor<'_>) -> Option<Said> {
 fn attached(core: &str) -> Option<Said> {
     let end = core.rfind(|c: char| c.is_ascii_digit())? + 1;
     let (number, sign) = core.split_at(end);
-    // `20-minute`, `6-ft`.
     if sign.is_empty() {
         return None;
     }
@@ -158,6 +157,7 @@ fn attached(core: &str) -> Option<Said> {
         let name = if is_one && *name == "degrees" { "degree" } else { name };
         return Some(Said::new(1, format!("{text} {name}")));
     }
+    // `20-min`, `6-ft`.
     if let Some(unit) = sign.strip_prefix('-').and_then(unit) {
         let (text, _) = quantity(number)?;
         return Some(Said::new(1, format!("{text} {}", unit.0)));

@@ -141,7 +141,7 @@ fn titles(cursor: &Cursor<'_>, core: &str) -> Option<Said> {
     // "at Oak St. Then" has a name before it, "for Dr. Lee" behind it.
     let follows_name = is_capital(last) && cursor.at > 1
         || last.is_some_and(|last| last.core.starts_with(|c: char| c.is_ascii_digit()));
-    if is_capital(next) && !follows_name || core == "Dr" && !follows_name {
+    if !follows_name && (core == "Dr" || is_capital(next)) {
         return Some(Said { dot: Dot::Title, ..Said::new(1, before) });
     }
     Some(Said::short(1, behind))
