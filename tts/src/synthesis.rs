@@ -73,11 +73,11 @@ impl Speech {
         if chars > MOST_CHARS {
             return Err(invalid(format!("has {chars} characters; at most {MOST_CHARS} are spoken at once")));
         }
-        let text = for_speech(text);
+        let language = if language.is_empty() { "en-US".to_owned() } else { language };
+        let text = for_speech(text, &language);
         if text.is_empty() {
             return Err(invalid("holds nothing that can be spoken".to_owned()));
         }
-        let language = if language.is_empty() { "en-US".to_owned() } else { language };
         Ok(Self { text, voice, language })
     }
 }

@@ -1,17 +1,31 @@
 //! Clauses out of a text that is still being written: the first as early as sensible, so that the caller hears
-//! something soon; later ones whole sentences, so that they sound well.
+//! something soon; the second a sentence; later ones a long sentence or two short ones, so that they sound well.
+//!
+//! Clauses are cut on the text as it was written and made speakable one by one, so a clause's span is where its sound
+//! comes from. What would be misread when torn is kept whole: numbers, links, directions, rows of a table. Blocks of
+//! code are in no clause, since nobody says them.
 
 use std::ops::Range;
 
+use ends::{Doubt, End};
+
+use crate::{
+    pack::pack_spoken,
+    speech_text::{Spoken, fence, is_speakable, spoken},
+};
+
+mod ends;
+
 /// A first clause may end at a comma once it has this many words.
 const EARLY_WORDS: usize = 5;
-/// A sentence shorter than this waits for the next one.
+/// A second clause shorter than this waits for the next sentence.
 const SHORT_CHARS: usize = 20;
-/// Ends of words that look like ends of sentences.
-const ABBREVIATIONS: [&str; 22] = [
-    "mr", "mrs", "ms", "dr", "prof", "st", "no", "vs", "etc", "e.g", "i.e", "p.m", "a.m", "approx", "dept",
-    "est", "jr", "sr", "inc", "ltd", "mt", "ave",
-];
+/// So does a later one shorter than this: while two clauses sound there is time for a longer one.
+const LATER_CHARS: usize = 60;
+/// The longest link or direction that is waited for.
+const BRACKET_CHARS: usize = 120;
+/// What is looked at of a line inside a block of code.
+const FENCE_CHARS: usize = 200;
 
 /// A piece that can be spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,22 +34,59 @@ pub struct Clause {
     pub text: String,
     /// Where it stands in the whole text, in Unicode code points, white space around it included.
     pub span: Range<usize>,
+    /// White space in front of the words.
+    indent: usize,
 }
 
 /// Finds clauses. What has been pushed and not given yet is held back.
+///
+/// White space behind a sentence decides; one more character is waited for only where the white space does not: behind
+/// a number's comma, behind dots that trail off, behind quoted questions, behind `p.m.` and kin, behind `No.` and kin; and behind the first
+/// capital after a full stop without a space.
 #[derive(Clone, Debug)]
 pub struct ClauseSplitter {
     pending: Vec<char>,
     /// Code points given so far.
     given: usize,
     max_chars: usize,
-    is_first: bool,
+    /// Clauses given so far.
+    count: usize,
+    /// Whether what is pending begins a line.
+    begins_line: bool,
+    /// Where it could be cut, if the next character agrees.
+    doubt: Option<(usize, Doubt)>,
+    /// The number of the list's item that was seen last.
+    item: u32,
+    /// The block of code that is open: its fence, and the line that has come of it.
+    code: Option<(char, Vec<char>)>,
+}
+
+impl Clause {
+    /// What is said for it in the language of a BCP 47 tag, in pieces of at most `max_chars` characters, each with
+    /// its place in the whole text. A number that is longer than a piece is in two of them.
+    pub fn spoken(&self, language: &str, max_chars: usize) -> Vec<Spoken> {
+        let start = self.span.start + self.indent;
+        let mut pieces = pack_spoken(&spoken(&self.text, language), max_chars);
+        for piece in &mut pieces {
+            piece.span = piece.span.start + start..piece.span.end + start;
+        }
+        pieces
+    }
 }
 
 impl ClauseSplitter {
-    /// Cuts clauses of at most `max_chars` characters (longer only where a single word is).
+    /// Cuts clauses of at most `max_chars` characters; a longer word is broken.
     pub fn new(max_chars: usize) -> Self {
-        Self { pending: Vec::new(), given: 0, max_chars, is_first: true }
+        Self {
+            pending: Vec::new(),
+            given: 0,
+            max_chars: max_chars.max(1),
+            count: 0,
+            begins_line: true,
+            doubt: None,
+            item: 0,
+            code: None,
+        }
     }
 
     /// Takes the next piece of the text; gives the clauses that it completes. How the text is cut into pieces makes
@@ -43,8 +94,17 @@ impl ClauseSplitter {
     pub fn push(&mut self, delta: &str) -> Vec<Clause> {
         let mut clauses = Vec::new();
         for c in delta.chars() {
+            if self.code.is_some() {
+                self.skip(c);
+                continue;
+            }
             self.pending.push(c);
-            if let Some(end) = self.boundary() {
+            if let Some(mark) = self.opened_fence() {
+                clauses.extend(self.give(self.line_start()));
+                self.given += self.pending.len();
+                self.pending.clear();
+                self.code = Some((mark, Vec::new()));
+            } else if let Some(end) = self.boundary() {
                 clauses.extend(self.give(end));
             }
         }
@@ -54,55 +114,181 @@ impl ClauseSplitter {
     /// The text is complete: gives what is left.
     pub fn finish(mut self) -> Vec<Clause> {
         let mut clauses = Vec::new();
+        if self.line_fence().is_some() {
+            self.pending.truncate(self.line_start());
+        }
         while self.pending.len() > self.max_chars {
-            let end = self.last_space();
+            let end = self.forced();
             clauses.extend(self.give(end));
         }
         clauses.extend(self.give(self.pending.len()));
         clauses
     }
 
-    /// Where the held-back text can be cut now that its last character is there.
-    fn boundary(&self) -> Option<usize> {
-        let last = *self.pending.last()?;
-        if self.pending.len() >= self.max_chars && last.is_whitespace()
-            || self.pending.len() >= self.max_chars * 2
-        {
-            return Some(self.last_space());
+    /// A character inside a block of code.
+    fn skip(&mut self, c: char) {
+        self.given += 1;
+        let Some((mark, line)) = &mut self.code else { return };
+        if c != '\n' {
+            if line.len() < FENCE_CHARS {
+                line.push(c);
+            }
+        } else if fence(line.iter().copied()) == Some(*mark) {
+            self.code = None;
+            self.begins_line = true;
+        } else {
+            line.clear();
         }
-        if !last.is_whitespace() {
-            return None;
-        }
-        let text = &self.pending[..self.pending.len() - 1];
-        let is_end = last == '\n' || ends_sentence(text);
-        let spoken = text.iter().filter(|c| c.is_alphanumeric()).count();
-        if is_end && spoken > 0 && (self.is_first || text.len() >= SHORT_CHARS) {
-            return Some(self.pending.len());
-        }
-        let is_pause = text.last().is_some_and(|c| matches!(c, ',' | ';' | ':' | '\u{2013}' | '\u{2014}'));
-        (self.is_first && is_pause && words(text) >= EARLY_WORDS).then_some(self.pending.len())
     }
 
-    /// The end of the last word that fits.
-    fn last_space(&self) -> usize {
+    /// Where the line begins that is being written.
+    fn line_start(&self) -> usize {
+        let before = self.pending.strip_suffix(&['\n']).unwrap_or(&self.pending);
+        before.iter().rposition(|c| *c == '\n').map_or(0, |at| at + 1)
+    }
+
+    fn line_fence(&self) -> Option<char> {
+        let start = self.line_start();
+        (start > 0 || self.begins_line).then(|| fence(self.pending[start..].iter().copied())).flatten()
+    }
+
+    fn opened_fence(&self) -> Option<char> {
+        self.pending.ends_with(&['\n']).then(|| self.line_fence()).flatten()
+    }
+
+    /// Where the held-back text can be cut now that its last character is there.
+    fn boundary(&mut self) -> Option<usize> {
+        let (last, text) = self.pending.split_last()?;
+        let (last, length) = (*last, text.len());
+        if length + 1 >= self.max_chars && last.is_whitespace() || length + 1 >= self.max_chars * 2 {
+            return Some(self.forced());
+        }
+        if !last.is_whitespace() || matches!(self.doubt, Some((_, Doubt::Glued))) {
+            let doubt = self.doubt.take();
+            let doubted = doubt.and_then(|(end, doubt)| self.cut(end, doubt.settle(last)));
+            if doubted.is_some() {
+                return doubted;
+            }
+        }
+        if !last.is_whitespace() {
+            // A space may be missing where a sentence ends.
+            return match ends::glued(&self.pending) {
+                Ok(end) => self.cut(length, end),
+                Err(doubt) => {
+                    self.doubt = Some((length, doubt));
+                    None
+                }
+            };
+        }
+        if last == '\n' {
+            self.doubt = None;
+            return self.cut(length + 1, End::Sentence);
+        }
+        // White space that follows white space decides nothing.
+        if text.last().is_none_or(|c| c.is_whitespace()) || self.is_held() {
+            return None;
+        }
+        if let Some((number, start)) = self.item_mark() {
+            self.item = number;
+            return self.cut(start, End::Sentence);
+        }
+        match ends::end(&self.pending[..length]) {
+            Ok(end) => self.cut(length + 1, end),
+            Err(doubt) => {
+                self.doubt = Some((length + 1, doubt));
+                None
+            }
+        }
+    }
+
+    /// A place to cut, if there is enough before it.
+    fn cut(&self, at: usize, end: End) -> Option<usize> {
+        let text = &self.pending[..at];
+        let is_enough = match (end, self.count) {
+            (End::None, _) | (End::Pause, 1..) => false,
+            (End::Pause, 0) => words(text) >= EARLY_WORDS,
+            (End::Sentence, 0) => true,
+            (End::Sentence, 1) => at > SHORT_CHARS,
+            (End::Sentence, _) => at > LATER_CHARS,
+        };
+        (is_enough && is_speakable(&text.iter().collect::<String>())).then_some(at)
+    }
+
+    /// The number of a list's item, such as the `2.` of `2. Second`, that has just been written, and where it begins.
+    fn item_mark(&self) -> Option<(u32, usize)> {
+        let text = &self.pending[..self.pending.len() - 1];
+        let start = text.iter().rposition(|c| c.is_whitespace()).map_or(0, |at| at + 1);
+        let [first, .., '.' | ')'] = &text[start..] else { return None };
+        let is_short = text.len() - start <= 3 && first.is_ascii_digit();
+        let number: String = text[start..text.len() - 1].iter().collect();
+        let number = number.parse::<u32>().ok().filter(|_| is_short)?;
+        let before = text[..start].iter().rev().find(|c| **c == '\n' || !c.is_whitespace());
+        let is_mark = match before {
+            None => self.begins_line,
+            Some('\n') => true,
+            Some(':') if number == 1 => true,
+            Some(_) => self.item > 0 && number == self.item + 1,
+        };
+        is_mark.then_some((number, start))
+    }
+
+    /// Whether the text is inside something that is read as a whole.
+    fn is_held(&self) -> bool {
+        let line = &self.pending[self.line_start()..];
+        let begins = self.line_start() > 0 || self.begins_line;
+        let first = line.iter().find(|c| !c.is_whitespace());
+        if begins && first == Some(&'|') || self.line_fence().is_some() {
+            return true;
+        }
+        if line.iter().filter(|c| **c == '`').count() % 2 == 1 {
+            return true;
+        }
+        let Some(open) =
+            line.iter().rposition(|c| *c == '[').filter(|open| line.len() - open < BRACKET_CHARS)
+        else {
+            return false;
+        };
+        match line[open..].iter().position(|c| *c == ']').map(|close| &line[open + close + 1..]) {
+            None => true,
+            Some(['(', address @ ..]) => !address.contains(&')'),
+            Some(_) => false,
+        }
+    }
+
+    /// Where a text that is too long is cut: at the last pause of its second half, or else between words, not between
+    /// two numbers if that can be.
+    fn forced(&self) -> usize {
         let limit = self.max_chars.min(self.pending.len());
-        let space = self.pending[..limit].iter().rposition(|c| c.is_whitespace());
-        space.map_or(limit, |at| at + 1)
+        let text = &self.pending[..limit];
+        let is_space = |at: &usize| text[*at].is_whitespace();
+        let is_figure =
+            |c: Option<&char>| c.is_some_and(|c| c.is_ascii_digit() || matches!(c, '+' | '$' | '('));
+        let after = |marks: &[char]| {
+            (limit / 2..limit).rev().find(|at| is_space(at) && *at > 0 && marks.contains(&text[at - 1]))
+        };
+        let pause = after(&['.', '!', '?', '\u{2026}', '\n'])
+            .or_else(|| after(&[',', ';', ':', '\u{2013}', '\u{2014}']));
+        let between = (1..limit)
+            .rev()
+            .find(|at| is_space(at) && !(is_figure(text.get(at - 1)) || is_figure(self.pending.get(at + 1))));
+        let any = (1..limit).rev().find(|at| is_space(at));
+        pause.or(between).or(any).map_or(limit, |at| at + 1)
     }
 
     fn give(&mut self, end: usize) -> Option<Clause> {
-        if end == 0 {
-            return None;
-        }
         let piece: String = self.pending.drain(..end).collect();
+        self.doubt = None;
+        if end > 0 {
+            self.begins_line = piece.ends_with('\n');
+        }
         let span = self.given..self.given + end;
         self.given += end;
-        let text = piece.trim().to_owned();
-        if text.is_empty() {
+        if !is_speakable(&piece) {
             return None;
         }
-        self.is_first = false;
-        Some(Clause { text, span })
+        self.count += 1;
+        let indent = piece.chars().take_while(|c| c.is_whitespace()).count();
+        Some(Clause { text: piece.trim().to_owned(), span, indent })
     }
 }
 
@@ -110,116 +296,5 @@ fn words(text: &[char]) -> usize {
     text.split(|c| c.is_whitespace()).filter(|word| word.iter().any(|c| c.is_alphanumeric())).count()
 }
 
-/// Whether a text that is followed by white space ends a sentence there.
-fn ends_sentence(text: &[char]) -> bool {
-    let closing =
-        text.iter().rev().take_while(|c| matches!(c, '"' | '\'' | ')' | ']' | '\u{201d}' | '\u{2019}'));
-    let bare = &text[..text.len() - closing.count()];
-    match bare.last() {
-        Some('!' | '?' | '\u{2026}') => true,
-        Some('.') => {
-            let word: String = bare[..bare.len() - 1]
-                .rsplit(|c| c.is_whitespace())
-                .next()
-                .unwrap_or_default()
-                .iter()
-                .collect();
-            let word = word.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-            let is_initial =
-                word.chars().count() == 1 && word.chars().all(char::is_alphabetic) && word != "i";
-            !is_initial && !ABBREVIATIONS.contains(&word.as_str())
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn split(text: &str) -> Vec<String> {
-        let mut splitter = ClauseSplitter::new(200);
-        let mut clauses = splitter.push(text);
-        clauses.extend(splitter.finish());
-        clauses.into_iter().map(|clause| clause.text).collect()
-    }
-
-    #[test]
-    fn sentences_and_the_first_pause_are_where_one_would_breathe() {
-        for (text, wanted) in [
-            ("Hello. How are you today my friend?", vec!["Hello.", "How are you today my friend?"]),
-            (
-                "We open at nine in the morning, and we close at six.",
-                vec!["We open at nine in the morning,", "and we close at six."],
-            ),
-            (
-                "Well, yes. Of course we can do that for you.",
-                vec!["Well, yes.", "Of course we can do that for you."],
-            ),
-            (
-                "Dr. Smith is in at 3.30 p.m. on Mondays. Shall I book?",
-                vec!["Dr. Smith is in at 3.30 p.m. on Mondays.", "Shall I book?"],
-            ),
-            (
-                "It costs $42.50 in all. He said \"no.\" Then he left the house.",
-                vec!["It costs $42.50 in all.", "He said \"no.\" Then he left the house."],
-            ),
-            (
-                "See www.example.com for more. J. Smith wrote it.",
-                vec!["See www.example.com for more.", "J. Smith wrote it."],
-            ),
-            ("   ", vec![]),
-        ] {
-            assert_eq!(split(text), wanted);
-        }
-    }
-
-    #[test]
-    fn a_clause_is_given_as_soon_as_it_is_complete() {
-        let mut splitter = ClauseSplitter::new(200);
-        assert_eq!(splitter.push("Hello there."), []);
-        assert_eq!(splitter.push(" And").len(), 1);
-    }
-
-    #[test]
-    fn endless_words_are_cut_at_the_limit() {
-        let words = "word ".repeat(200);
-        assert!(split(&words).iter().all(|clause| clause.chars().count() <= 200));
-        assert_eq!(split(&"x".repeat(900)).concat().len(), 900);
-    }
-
-    proptest! {
-        #[test]
-        fn how_the_text_arrives_makes_no_difference_and_nothing_is_lost(
-            text in "([a-zA-Z]{1,9}[.,!?;:]?[ \n]{1,2}){0,60}",
-            cuts in proptest::collection::vec(1_usize..9, 1..200),
-        ) {
-            let whole = {
-                let mut splitter = ClauseSplitter::new(80);
-                let mut clauses = splitter.push(&text);
-                clauses.extend(splitter.finish());
-                clauses
-            };
-            let mut splitter = ClauseSplitter::new(80);
-            let mut pieces = Vec::new();
-            let chars: Vec<char> = text.chars().collect();
-            let (mut at, mut cut) = (0, cuts.iter().cycle());
-            while at < chars.len() {
-                let end = (at + cut.next().unwrap()).min(chars.len());
-                pieces.extend(splitter.push(&chars[at..end].iter().collect::<String>()));
-                at = end;
-            }
-            pieces.extend(splitter.finish());
-            prop_assert_eq!(&whole, &pieces);
-            let words: Vec<_> = text.split_whitespace().collect();
-            let given: Vec<String> = whole.iter().flat_map(|c| c.text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-            prop_assert_eq!(words, given);
-            for clause in &whole {
-                let spanned: String = chars[clause.span.clone()].iter().collect();
-                prop_assert_eq!(spanned.trim(), &clause.text);
-            }
-        }
-    }
-}
+mod tests;

@@ -3,10 +3,10 @@
 
 mod clause;
 mod heard;
-mod normalise;
 mod pack;
+mod speech_text;
 
 pub use clause::{Clause, ClauseSplitter};
 pub use heard::heard;
-pub use normalise::for_speech;
 pub use pack::pack;
+pub use speech_text::{Spoken, for_speech, spoken};

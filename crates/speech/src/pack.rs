@@ -1,5 +1,7 @@
 //! Texts cut to an engine's limit.
 
+use crate::Spoken;
+
 /// Cuts a text into pieces of at most `max_chars` characters: at ends of sentences where possible, else at pauses,
 /// else between words; only a word longer than that is broken.
 pub fn pack(text: &str, max_chars: usize) -> Vec<String> {
@@ -21,6 +23,34 @@ pub fn pack(text: &str, max_chars: usize) -> Vec<String> {
         pieces.push(rest.into_iter().collect());
     }
     pieces
+}
+
+/// As [`pack`], for a text that knows where its words come from.
+pub(crate) fn pack_spoken(spoken: &[Spoken], max_chars: usize) -> Vec<Spoken> {
+    let texts: Vec<&str> = spoken.iter().map(|spoken| spoken.text.as_str()).collect();
+    // Where each ends in the joined text.
+    let ends: Vec<usize> = texts
+        .iter()
+        .scan(0, |at, text| {
+            *at += text.chars().count() + 1;
+            Some(*at)
+        })
+        .collect();
+    let joined = texts.join(" ");
+    let mut at = 0;
+    let place = |from: usize, to: usize| {
+        let first = ends.partition_point(|end| *end <= from);
+        let last = ends.partition_point(|end| *end < to).min(spoken.len() - 1);
+        spoken[first.min(last)].span.start..spoken[last].span.end
+    };
+    let pieces = pack(&joined, max_chars).into_iter().map(|text| {
+        let length = text.chars().count();
+        let span = place(at, at + length);
+        at += length;
+        at += joined.chars().skip(at).take_while(|c| c.is_whitespace()).count();
+        Spoken { text, span }
+    });
+    pieces.collect()
 }
 
 #[cfg(test)]
