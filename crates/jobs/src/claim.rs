@@ -6,7 +6,7 @@ use deadpool_redis::redis::{self, AsyncConnectionConfig, Value, aio::Multiplexed
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::{Jobs, JobsError, Progress, keys, result, store::Claim};
+use crate::{Jobs, JobsError, Progress, keys, result, store::Claim, wire};
 
 /// How long one wait for a message lasts; also how soon a message of a lower priority is seen.
 const WAIT: Duration = Duration::from_secs(1);
@@ -19,6 +19,9 @@ pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
 /// A job whose workers died this often is not given to another one.
 const MOST_DEATHS: u32 = 3;
+
+/// Number of the claim of a message that was handed over: it happens once at most, so that its tag tells it.
+const HANDED: i64 = 0;
 
 /// A message in hand.
 #[derive(Debug)]
@@ -82,21 +85,14 @@ impl Owner {
         format!("{}{}", keys::INBOX, self.id)
     }
 
-    /// Reads a message that was handed over: number of the claim, kind and tag on the first line, then the message.
+    /// Reads a message that was handed over by whoever enqueued it.
     pub(crate) fn read(&self, handed: &str) -> Option<Claimed> {
-        let (head, raw) = handed.split_once('\n')?;
-        let mut words = head.splitn(3, ' ');
-        let (number, kind, tag) = (words.next()?, words.next()?, words.next()?);
-        Some(self.claimed(raw.to_owned(), tag.to_owned(), number.parse().ok()?, kind))
+        let (raw, tag) = wire::from_entry(handed)?;
+        Some(Claimed { raw, claim: self.claim(tag, HANDED), kind: Kind::Run })
     }
 
-    fn claimed(&self, raw: String, tag: String, number: i64, kind: &str) -> Claimed {
-        let kind = match kind {
-            "revoked" => Kind::Revoked,
-            "wait" => Kind::Wait,
-            _ => Kind::Run,
-        };
-        Claimed { raw, claim: Claim { tag, number, worker: self.id.clone() }, kind }
+    fn claim(&self, tag: String, number: i64) -> Claim {
+        Claim { tag, number, worker: self.id.clone() }
     }
 
     /// What is told of a job that it starts: event, beginning and end of the result.
@@ -167,11 +163,17 @@ impl Jobs {
         let store = &self.inner.store;
         let mut script = store.scripts.claim.prepare_invoke();
         script.arg(&*owner.id).arg(slots).arg(&owner.started()[..]).arg(most);
-        let rows: Vec<(String, String, i64, String, String)> = store.run_on(&store.claims, &script).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(raw, tag, number, kind, _)| owner.claimed(raw, tag, number, &kind))
-            .collect())
+        let rows: Vec<(String, String, i64, String)> = store.run_on(&store.claims, &script).await?;
+        let claimed = rows.into_iter().map(|(raw, tag, number, kind)| Claimed {
+            raw,
+            claim: owner.claim(tag, number),
+            kind: match kind.as_str() {
+                "revoked" => Kind::Revoked,
+                "wait" => Kind::Wait,
+                _ => Kind::Run,
+            },
+        });
+        Ok(claimed.collect())
     }
 
     /// Notes that a job has started that had to wait for its time; `false` when the lease was lost.

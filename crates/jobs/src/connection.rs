@@ -119,11 +119,14 @@ impl Jobs {
     pub async fn enqueue(&self, job: &NewJob) -> Result<(), JobsError> {
         check_id(&job.id)?;
         let store = &self.inner.store;
-        let message = wire::encode(job, &store.keys.queue, &self.inner.origin, Timestamp::now());
+        let tag = Uuid::new_v4().to_string();
+        let message = wire::encode(job, &tag, &store.keys.queue, &self.inner.origin, Timestamp::now());
         let item = Enqueue {
             job_id: job.id.clone(),
+            tag,
             list: store.keys.list_of(job.priority),
             message,
+            is_due: job.eta.is_none(),
             call_id: job.call_id.clone().unwrap_or_default(),
         };
         let store = store.clone();

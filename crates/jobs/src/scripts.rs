@@ -25,18 +25,20 @@ pub(crate) struct Scripts {
 }
 
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
+const HANDS: &str = include_str!("scripts/hands.lua");
 
 impl Scripts {
     pub(crate) fn new(own: &Keys) -> Self {
         let names = names(own);
         let script = |text: &str| Script::new(&format!("{names}{PRELUDE}{text}"));
+        let handing = |text: &str| script(&format!("{HANDS}{text}"));
         Self {
-            enqueue: script(include_str!("scripts/enqueue.lua")),
-            claim: script(include_str!("scripts/claim.lua")),
+            enqueue: handing(include_str!("scripts/enqueue.lua")),
+            claim: handing(include_str!("scripts/claim.lua")),
             start: script(include_str!("scripts/start.lua")),
             emit: script(include_str!("scripts/emit.lua")),
             settle: script(include_str!("scripts/settle.lua")),
-            tend: script(include_str!("scripts/tend.lua")),
+            tend: handing(include_str!("scripts/tend.lua")),
             revoke: script(include_str!("scripts/revoke.lua")),
             requeue: script(include_str!("scripts/requeue.lua")),
         }

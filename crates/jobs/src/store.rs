@@ -9,7 +9,7 @@ use deadpool_redis::{
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{JobsError, keys::Keys, result, scripts::Scripts};
+use crate::{JobsError, keys::Keys, result, scripts::Scripts, wire};
 
 /// Connections for ordinary commands.
 const POOL: usize = 32;
@@ -48,8 +48,11 @@ pub(crate) struct Link(tokio::sync::Mutex<Option<Connection>>);
 #[derive(Debug)]
 pub(crate) struct Enqueue {
     pub(crate) job_id: String,
+    pub(crate) tag: String,
     pub(crate) list: String,
     pub(crate) message: String,
+    /// Whether it may be run now.
+    pub(crate) is_due: bool,
     /// The call that it belongs to, if any.
     pub(crate) call_id: String,
 }
@@ -168,8 +171,9 @@ impl Store {
         let mut script = self.scripts.enqueue.prepare_invoke();
         let (before, after) = result::around_id(&result::revoked("", "superseded", Timestamp::now()));
         script.arg(before).arg(after);
-        for Enqueue { job_id, list, message, call_id } in &messages {
-            script.arg(job_id).arg(list).arg(message).arg(call_id);
+        for Enqueue { job_id, tag, list, message, is_due, call_id } in &messages {
+            let entry = wire::entry(message, &self.keys.queue);
+            script.arg(job_id).arg(tag).arg(list).arg(entry).arg(i32::from(*is_due)).arg(call_id);
         }
         self.run_on(&self.enqueues, &script).await
     }

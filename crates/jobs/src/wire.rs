@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
 use crate::{Job, NewJob};
@@ -120,7 +120,7 @@ impl Envelope {
 }
 
 /// Writes a job as Celery's producers do.
-pub(crate) fn encode(job: &NewJob, queue: &str, origin: &str, now: Timestamp) -> String {
+pub(crate) fn encode(job: &NewJob, tag: &str, queue: &str, origin: &str, now: Timestamp) -> String {
     let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let embed = json!({ "callbacks": null, "errbacks": null, "chain": null, "chord": null });
     let body = json!([job.args, job.kwargs, embed]).to_string();
@@ -142,7 +142,7 @@ pub(crate) fn encode(job: &NewJob, queue: &str, origin: &str, now: Timestamp) ->
         &body,
         &headers,
         json!({
-            "correlation_id": job.id, "reply_to": Uuid::new_v4(),
+            "correlation_id": job.id, "reply_to": Uuid::new_v4(), "delivery_tag": tag,
             "delivery_info": { "exchange": "", "routing_key": queue }, "priority": job.priority,
         }),
     )
@@ -161,6 +161,19 @@ pub(crate) fn message(body: &str, headers: &Value, more: Value) -> String {
         "headers": headers, "properties": properties,
     })
     .to_string()
+}
+
+/// A message as it stands in `unacked`, with where a producer of ours sends it.
+pub(crate) fn entry(message: &str, queue: &str) -> String {
+    format!("[{message}, \"\", {}]", Value::from(queue))
+}
+
+/// The message of an entry that `entry` wrote, and its delivery tag.
+pub(crate) fn from_entry(entry: &str) -> Option<(String, String)> {
+    let (message, _, _): (&RawValue, String, String) = serde_json::from_str(entry).ok()?;
+    let envelope = Envelope::parse(message.get()).ok()?;
+    let tag = envelope.properties.get("delivery_tag")?.as_str()?.to_owned();
+    Some((message.get().to_owned(), tag))
 }
 
 /// The message of the next attempt: the same job, one retry more, not before `eta`.

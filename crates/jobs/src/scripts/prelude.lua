@@ -5,6 +5,9 @@ local MICROS = clock[1] .. string.format('%06d', clock[2])
 local SECONDS = clock[1] .. '.' .. string.format('%06d', clock[2])
 local MILLIS = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- What stands in `unacked`: a message between brackets, with the exchange and the key that it was sent with.
+local ENTRY = '^%[(.*), "[^"]*", "[^"]*"%]$'
+
 local function text(value) return type(value) == 'string' and value or nil end
 local function table_of(value) return type(value) == 'table' and value or {} end
 
@@ -43,79 +46,4 @@ local function holds(worker, tag, claim)
   if not value then return nil end
   local number, list = string.match(value, '^(%d+) (.*)$')
   return number == claim and list or nil
-end
-
--- Takes a message out of kombu's hands; gives its text.
-local function release(tag)
-  local entry = redis.call('HGET', UNACKED, tag)
-  redis.call('HDEL', UNACKED, tag)
-  redis.call('ZREM', UNACKED_INDEX, tag)
-  return entry and string.match(entry, '^%[(.*), "[^"]*", "[^"]*"%]$')
-end
-
--- A message as kombu marks what it restores; the rest of the text stays as it is.
-local function flagged(raw)
-  if string.find(raw, '"redelivered": ?true') then return raw end
-  for _, name in ipairs({ 'headers', 'delivery_info' }) do
-    raw = string.gsub(raw, '("' .. name .. '": ?{)( ?}?)', function(open, close)
-      return open .. '"redelivered": true' .. (string.find(close, '}') and '}' or ', ')
-    end, 1)
-  end
-  return raw
-end
-
-local function is_done(id)
-  local stored = redis.call('GET', RESULT .. id)
-  if not stored then return false end
-  local is_json, result = pcall(cjson.decode, stored)
-  return is_json and table_of(result).status == 'SUCCESS'
-end
-
--- Renews a worker's lease, and writes down what others need to know of it: how many jobs it runs at once, and what
--- is told of a job that it starts.
-local function enlist(worker, slots, event, before, after)
-  redis.call('ZADD', LEASES, 'GT', MILLIS + LEASE_MILLIS, worker)
-  redis.call('HSET', WORKER .. worker, 'slots', slots, 'event', event, 'before', before, 'after', after)
-  redis.call('EXPIRE', WORKER .. worker, PROGRESS_SECONDS)
-end
-
--- Takes up to `most` messages for a worker, most urgent first, into `unacked`, in kombu's own shape and with their
--- text unchanged, and notes that the jobs have started. What is not a message goes to the dead list; what was done
--- already is let go. Gives for each {message, tag, claim, kind, id or ''}; kind is 'run', 'wait' (its time has not come) or
--- 'revoked'.
-local function take(worker, most)
-  local taken, card = {}, nil
-  for i = 1, #LISTS do
-    while #taken < most do
-      local raw = redis.call('RPOP', LISTS[i])
-      if not raw then break end
-      local is_json, message = pcall(cjson.decode, raw)
-      local properties = table_of(is_json and table_of(message).properties)
-      local tag = text(properties.delivery_tag)
-      local headers = table_of(is_json and table_of(message).headers)
-      local id = text(headers.id)
-      if not tag then
-        bury(raw, 'NOT_A_MESSAGE')
-      elseif not (id and is_done(id)) then
-        local info = table_of(properties.delivery_info)
-        local route = cjson.encode(text(info.exchange) or '') .. ', ' .. cjson.encode(text(info.routing_key) or '')
-        local claim = redis.call('INCR', CLAIMS)
-        redis.call('HSET', UNACKED, tag, '[' .. raw .. ', ' .. route .. ']')
-        redis.call('ZADD', UNACKED_INDEX, SECONDS, tag)
-        redis.call('HSET', HELD .. worker, tag, claim .. ' ' .. LISTS[i])
-        local kind = 'run'
-        if id and redis.call('EXISTS', REVOKED .. id) == 1 then
-          kind = 'revoked'
-        elseif text(headers.eta) then
-          kind = 'wait'
-        elseif id then
-          card = card or redis.call('HMGET', WORKER .. worker, 'event', 'before', 'after')
-          store_for(id, card[2], card[3])
-          emit(id, card[1])
-        end
-        taken[#taken + 1] = { raw, tag, claim, kind, id or '' }
-      end
-    end
-  end
-  return taken
 end

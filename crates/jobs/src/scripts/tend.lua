@@ -3,6 +3,26 @@
 -- ARGV: what `enlist` takes; 1 if the worker leaves; most deaths; beginning and end of a result for what kills workers,
 -- Failed event; tags that the worker holds without knowing.
 -- Gives {restored, buried, moved, tags in its hands}.
+
+-- Takes a message out of kombu's hands; gives its text.
+local function release(tag)
+  local entry = redis.call('HGET', UNACKED, tag)
+  redis.call('HDEL', UNACKED, tag)
+  redis.call('ZREM', UNACKED_INDEX, tag)
+  return entry and string.match(entry, ENTRY)
+end
+
+-- A message as kombu marks what it restores; the rest of the text stays as it is.
+local function flagged(raw)
+  if string.find(raw, '"redelivered": ?true') then return raw end
+  for _, name in ipairs({ 'headers', 'delivery_info' }) do
+    raw = string.gsub(raw, '("' .. name .. '": ?{)( ?}?)', function(open, close)
+      return open .. '"redelivered": true' .. (string.find(close, '}') and '}' or ', ')
+    end, 1)
+  end
+  return raw
+end
+
 local me, is_leaving = ARGV[1], ARGV[6] == '1'
 local restored, buried = 0, 0
 
