@@ -27,7 +27,7 @@ const SENTENCE: &str = "Your table is ready, please follow the waiter to the win
 const ROUNDS: usize = 15;
 /// The rate of the voice: nothing is resampled on either side.
 const RATE: i32 = 22_050;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// A process that has used no CPU for so long has stopped working.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -106,7 +106,7 @@ async fn ours(client: &mut Client) -> anyhow::Result<f64> {
     while let Some(response) = stream.message().await? {
         match response.payload {
             Some(Payload::Started(started)) => {
-                ensure!(started.engine == "piper", "{} speaks", started.engine)
+                ensure!(started.engine == "piper", "{} speaks", started.engine);
             }
             Some(Payload::Audio(_)) => {
                 first.get_or_insert_with(|| started.elapsed().as_secs_f64() * 1e3);

@@ -1,4 +1,4 @@
-//! A real voice, and what PyPI's piper-tts makes of it.
+//! A real voice, and what the piper-tts of Python makes of it.
 
 use std::{process::Stdio, time::Duration};
 
@@ -9,7 +9,7 @@ use voice_server::config::Env;
 use super::*;
 
 /// Generous: machines here are shared.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// So many of them are spoken, too.
 const SPOKEN: usize = 6;
