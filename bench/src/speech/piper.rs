@@ -43,7 +43,7 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let threads = std::thread::available_parallelism()?.get();
     let service = service(&voice, folder.path(), threads).await?;
     let pid = service.pid().context("the service is gone")?;
-    let mut client = Client::connect(service.said("address")?).await?;
+    let mut client = Client::connect(format!("http://{}", service.said("address")?)).await?;
     let mut theirs = Theirs::start(&voice).await?;
 
     // Both have loaded the voice and spoken before anything counts.
