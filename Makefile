@@ -6,7 +6,7 @@ CARGO_RELEASE := cargo build --release --workspace --bins
 BUF := tests/sdk/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench bench-turn bench-jobs bench-speech setup
+.PHONY: help demo up test check bench bench-turn bench-jobs bench-speech setup voice
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ bench-speech: ## the speech service beside ffmpeg, nginx, piper-tts and espeak-n
 	@tests/setup.sh bench
 	@$(CARGO_RELEASE)
 	@target/release/bench-speech
+
+voice: ## install a Piper voice: NAME=… FROM=<URL or path of its .onnx> [SHA256=…]
+	@tests/voice.sh "$(NAME)" "$(FROM)" "$(SHA256)"
 
 setup: ## install what the tests need
 	@tests/setup.sh test

@@ -42,7 +42,7 @@ fi
 if [ ${#packages[@]} -gt 0 ]; then
   say "will install by apt: ${packages[*]} (about 1 minute, 120 MB)"
 fi
-[ -z "$venv_wanted" ] || say "will install the vendors' Python SDKs into .venv (about 1 minute, 120 MB)"
+[ -z "$venv_wanted" ] || say "will install the vendors' Python SDKs and piper-tts into .venv (about 1 minute, 500 MB)"
 [ -z "$node_wanted" ] || say "will install the vendors' Node SDK and buf into tests/sdk/node_modules (about 1 minute, 120 MB)"
 [ -d target/debug ] || say "will build the workspace (about 5 minutes on two cores, 2 GB)"
 

@@ -31,12 +31,13 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that have one place: the crates that may name them.
-const PLACES: [(&str, &[&str]); 8] = [
+const PLACES: [(&str, &[&str]); 9] = [
     ("deadpool-redis", &["voice-jobs"]),
     ("tokio-tungstenite", &["voice-signalwire", "voice-sim"]),
     ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),
     ("rodio", &["voice-audio"]),
     ("rubato", &["voice-audio"]),
+    ("rten", &["tts"]),
     ("object_store", &["voice-clips"]),
     ("axum", &["gateway", "voice-sim"]),
     ("prost", &["voice-proto"]),

@@ -12,3 +12,5 @@ pub mod speech;
 mod house;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod voices;

@@ -2,3 +2,4 @@
 
 pub(crate) mod espeak;
 pub(crate) mod groq;
+pub(crate) mod piper;

@@ -1,6 +1,6 @@
 //! The typed environment of tts.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
 use voice_server::{
@@ -21,6 +21,10 @@ pub struct Config {
     pub model: String,
     /// The voice that is used when none is asked for.
     pub voice: String,
+    /// Piper's voices: `.onnx` files, or folders with them. Without any, Piper is left out.
+    pub piper_voices: Vec<PathBuf>,
+    /// Threads that Piper's voices share.
+    pub piper_threads: usize,
     /// Where clips are fetched.
     pub public_base_url: String,
     /// Where clips are kept.
@@ -54,6 +58,8 @@ impl Config {
                 .or_else(|| env.optional_secret("GROQ_API_KEY")),
             model: env.text_or("GROQ_TTS_MODEL", "canopylabs/orpheus-v1-english"),
             voice: env.text_or("GROQ_TTS_VOICE", "troy"),
+            piper_voices: env.list("PIPER_VOICE").into_iter().map(PathBuf::from).collect(),
+            piper_threads: env.number_or("PIPER_THREADS", 1, 1..=64) as usize,
             public_base_url: env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080"),
             clip_store_url: env.text_or("CLIP_STORE_URL", ".run/clips"),
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),

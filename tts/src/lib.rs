@@ -22,7 +22,7 @@ use voice_server::{Server, config::is_loopback_url};
 
 pub use crate::config::Config;
 use crate::{
-    adapters::{espeak::Espeak, groq::GroqEngine},
+    adapters::{espeak::Espeak, groq::GroqEngine, piper::Piper},
     engines::Engines,
     ports::Engine,
     synthesis::Synthesis,
@@ -35,6 +35,7 @@ pub struct Tts {
     listener: TcpListener,
     synthesis: Synthesis,
     groq: Option<Groq>,
+    piper: Option<Piper>,
 }
 
 impl Tts {
@@ -54,11 +55,19 @@ impl Tts {
                 voice: config.voice.clone(),
             }));
         } else {
-            tracing::warn!("GROQ_API_KEY is not set: espeak-ng speaks");
+            tracing::warn!("GROQ_API_KEY is not set: a local engine speaks");
+        }
+        let piper = (!config.piper_voices.is_empty())
+            .then(|| Piper::open(&config.piper_voices, config.piper_threads));
+        if let Some(piper) = piper.clone() {
+            engines.push(Box::new(piper));
         }
         engines.push(Box::new(Espeak));
+        for engine in &engines {
+            tracing::info!(engine = engine.name(), voices = ?engine.voices(), "an engine is there");
+        }
         let synthesis = Synthesis::new(Engines::new(engines), clips);
-        Ok(Self { config, listener, synthesis, groq })
+        Ok(Self { config, listener, synthesis, groq, piper })
     }
 
     /// Speaks until `shutdown` completes; then finishes what is being said within `DRAIN_SECONDS`.
@@ -66,7 +75,7 @@ impl Tts {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, synthesis, groq } = self;
+        let Self { config, listener, synthesis, groq, piper } = self;
         let mut background = JoinSet::new();
         if let Some(groq) = groq {
             // A cold connection costs the first clause most of a second.
@@ -75,6 +84,10 @@ impl Tts {
                     tracing::warn!(%error, "the provider does not answer yet");
                 }
             });
+        }
+        if let Some(piper) = piper {
+            // A network takes up to a second to load and try.
+            background.spawn(piper.load());
         }
         let api = grpc::Api::new(synthesis, config.public_base_url.clone());
         Server::new("tts", config.server, voice_proto::DESCRIPTORS)

@@ -13,6 +13,19 @@ pub(crate) enum Sound {
     Samples(Vec<f32>),
 }
 
+/// A voice of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Voice {
+    /// Its name, as requests give it.
+    pub name: String,
+    /// BCP 47 tags of the languages that it speaks; empty means any.
+    pub languages: Vec<String>,
+    /// Samples per second that it speaks in; zero while it is not known.
+    pub sample_rate_hertz: u32,
+    /// Why it cannot be used, if so.
+    pub problem: Option<String>,
+}
+
 /// Something that speaks.
 pub(crate) trait Engine: Send + Sync {
     /// Its stable name.
@@ -23,6 +36,9 @@ pub(crate) trait Engine: Send + Sync {
 
     /// The voice that is used when none is asked for.
     fn default_voice(&self) -> &str;
+
+    /// The voices that it offers.
+    fn voices(&self) -> Vec<Voice>;
 
     /// Speaks. The stream ends after the last sample or with an error; dropping it stops the work.
     fn speak(

@@ -9,7 +9,7 @@ use voice_audio::wav;
 
 use crate::{
     error::EngineError,
-    ports::{Engine, Sound},
+    ports::{Engine, Sound, Voice},
 };
 
 /// It speaks a hundred times faster than life.
@@ -35,6 +35,10 @@ impl Engine for Espeak {
         ""
     }
 
+    fn voices(&self) -> Vec<Voice> {
+        vec![Voice { name: String::new(), languages: Vec::new(), sample_rate_hertz: 22_050, problem: None }]
+    }
+
     fn speak(
         &self,
         text: &str,
@@ -43,13 +47,12 @@ impl Engine for Espeak {
     ) -> BoxStream<'static, Result<Sound, EngineError>> {
         let (text, voice) = (text.to_owned(), voice_of(language));
         let sounds = stream! {
-            match tokio::time::timeout(LIMIT, speak(&text, &voice)).await {
-                Ok(Ok(audio)) => {
+            match speak(&text, &voice).await {
+                Ok(audio) => {
                     yield Ok(Sound::Rate(audio.sample_rate_hertz));
                     yield Ok(Sound::Samples(audio.samples));
                 }
-                Ok(Err(error)) => yield Err(error),
-                Err(_) => yield Err(EngineError::new(format!("espeak-ng did not end within {LIMIT:?}"))),
+                Err(error) => yield Err(error),
             }
         };
         sounds.boxed()
@@ -57,10 +60,23 @@ impl Engine for Espeak {
 }
 
 async fn speak(text: &str, voice: &str) -> Result<voice_audio::Audio, EngineError> {
-    let failed =
-        |what: &str, error: &dyn std::fmt::Display| EngineError::new(format!("espeak-ng {what}: {error}"));
+    let output = run(&["-v", voice, "-s", SPEED, "--stdin", "--stdout"], text).await?;
+    wav::read(&output).map_err(|error| failed("said nothing", &error))
+}
+
+/// What a child says to a text.
+///
+/// # Errors
+/// When it cannot be started, fails, or does not end in time.
+pub(super) async fn run(args: &[&str], text: &str) -> Result<Vec<u8>, EngineError> {
+    tokio::time::timeout(LIMIT, run_to_its_end(args, text))
+        .await
+        .unwrap_or_else(|_| Err(EngineError::new(format!("espeak-ng did not end within {LIMIT:?}"))))
+}
+
+async fn run_to_its_end(args: &[&str], text: &str) -> Result<Vec<u8>, EngineError> {
     let mut child = Command::new("espeak-ng")
-        .args(["-v", voice, "-s", SPEED, "--stdin", "--stdout"])
+        .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -74,7 +90,11 @@ async fn speak(text: &str, voice: &str) -> Result<voice_audio::Audio, EngineErro
     if !output.status.success() {
         return Err(failed("failed", &String::from_utf8_lossy(&output.stderr).trim()));
     }
-    wav::read(&output.stdout).map_err(|error| failed("said nothing", &error))
+    Ok(output.stdout)
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> EngineError {
+    EngineError::new(format!("espeak-ng {what}: {error}"))
 }
 
 /// Its name for a language; only letters and hyphens, since it becomes an argument.

@@ -10,11 +10,14 @@ use voice_groq::{Groq, ORPHEUS_MAX_INPUT_CHARS, SpeechRequest, StreamDeadlines};
 
 use crate::{
     error::EngineError,
-    ports::{Engine, Sound},
+    ports::{Engine, Sound, Voice},
 };
 
 /// Samples of a piece are at least this many, so that a provider that dribbles does not cost a step a byte.
 const LEAST: usize = 256;
+
+/// The voices of `canopylabs/orpheus-v1-english`.
+const ENGLISH_ORPHEUS: [&str; 6] = ["autumn", "diana", "hannah", "austin", "daniel", "troy"];
 
 const DEADLINES: StreamDeadlines =
     StreamDeadlines { first: Duration::from_secs(1), between: Duration::from_secs(1) };
@@ -41,6 +44,19 @@ impl Engine for GroqEngine {
 
     fn default_voice(&self) -> &str {
         &self.voice
+    }
+
+    fn voices(&self) -> Vec<Voice> {
+        let is_english_orpheus = self.model.ends_with("orpheus-v1-english");
+        let names: &[&str] = if is_english_orpheus { &ENGLISH_ORPHEUS } else { &[&self.voice] };
+        let languages = if is_english_orpheus { vec!["en".to_owned()] } else { Vec::new() };
+        let voice = |name: &&str| Voice {
+            name: (*name).to_owned(),
+            languages: languages.clone(),
+            sample_rate_hertz: if is_english_orpheus { 24_000 } else { 0 },
+            problem: None,
+        };
+        names.iter().map(voice).collect()
     }
 
     fn speak(

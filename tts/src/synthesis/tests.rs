@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream};
 use super::*;
 use crate::{
     error::EngineError,
-    ports::{Engine, Sound},
+    ports::{Engine, Sound, Voice},
 };
 
 /// Speaks tones of 20 ms a character, or fails in its way.
@@ -33,6 +33,9 @@ impl Engine for Tone {
     }
     fn default_voice(&self) -> &'static str {
         "default"
+    }
+    fn voices(&self) -> Vec<Voice> {
+        Vec::new()
     }
     fn speak(&self, text: &str, _: &str, _: &str) -> BoxStream<'static, Result<Sound, EngineError>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
