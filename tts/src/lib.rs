@@ -10,6 +10,7 @@ mod grpc;
 mod level;
 mod ports;
 mod synthesis;
+mod upkeep;
 
 use std::{future::Future, time::Duration};
 
@@ -33,6 +34,7 @@ use crate::{
 pub struct Tts {
     config: Config,
     listener: TcpListener,
+    clips: Clips,
     synthesis: Synthesis,
     groq: Option<Groq>,
 }
@@ -44,7 +46,7 @@ impl Tts {
     /// When an address, a key or the clip store cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listener = config.server.bind().await?;
-        let clips = Clips::open(&config.clip_store_url, &config.secret_key)?;
+        let clips = config.clip_store.open(&config.secret_key)?;
         let groq = groq(&config)?;
         let mut engines: Vec<Box<dyn Engine>> = Vec::new();
         if let Some(groq) = groq.clone() {
@@ -57,8 +59,8 @@ impl Tts {
             tracing::warn!("GROQ_API_KEY is not set: espeak-ng speaks");
         }
         engines.push(Box::new(Espeak));
-        let synthesis = Synthesis::new(Engines::new(engines), clips);
-        Ok(Self { config, listener, synthesis, groq })
+        let synthesis = Synthesis::new(Engines::new(engines), clips.clone());
+        Ok(Self { config, listener, clips, synthesis, groq })
     }
 
     /// Speaks until `shutdown` completes; then finishes what is being said within `DRAIN_SECONDS`.
@@ -66,8 +68,9 @@ impl Tts {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, synthesis, groq } = self;
+        let Self { config, listener, clips, synthesis, groq } = self;
         let mut background = JoinSet::new();
+        background.spawn(upkeep::run(clips, config.clip_limits));
         if let Some(groq) = groq {
             // A cold connection costs the first clause most of a second.
             background.spawn(async move {

@@ -85,12 +85,12 @@ impl Location {
         Self { url: get("CLIP_STORE_URL").unwrap_or_else(|| ".run/clips".to_owned()), aws }
     }
 
-    /// Says what is wrong with the address, without going there.
-    ///
-    /// # Errors
-    /// When clips cannot be kept in what it names.
-    pub fn check(&self) -> Result<(), ClipsError> {
-        self.place().map(drop)
+    /// What is wrong with the address, without going there.
+    pub fn problem(&self) -> Option<String> {
+        match self.place() {
+            Err(ClipsError::Config(message)) => Some(message),
+            Err(_) | Ok(_) => None,
+        }
     }
 
     /// Opens the store. An object store is not connected to yet; a folder is made if it does not exist.
