@@ -292,7 +292,8 @@ mod tests {
              [numbers.'+1']\nfillers = []",
         )
         .unwrap();
-        let fillers = |context: &str, number: &str| assistants.of(context, number).call.phrases.fillers.clone();
+        let fillers =
+            |context: &str, number: &str| assistants.of(context, number).call.phrases.fillers.clone();
         assert_eq!(fillers("de", ""), voice_call::fillers("de"));
         assert_eq!(fillers("own", ""), ["Voilà."]);
         assert_eq!(fillers("", "+1"), Vec::<String>::new());

@@ -129,7 +129,11 @@ impl Config {
             assistants,
             max_calls: env.number_or("MAX_CALLS", 300, 1..=100_000) as usize,
             fallback_number,
-            phrase_pace: env.choice_or("GROQ_PLAN", &[("free", FREE_PACE), ("developer", Duration::ZERO)], Duration::ZERO),
+            phrase_pace: env.choice_or(
+                "GROQ_PLAN",
+                &[("free", FREE_PACE), ("developer", Duration::ZERO)],
+                Duration::ZERO,
+            ),
             end_silence: env.millis_or("END_SILENCE_MS", Duration::from_millis(800)),
         };
         env.finish(config)

@@ -13,8 +13,8 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Event, Item, Notice, PlaybackId, PlaybackKind, State, TurnId, TurnRequest, UtteranceId,
-    invariants::Invariants,
+    Call, ClipId, Command, Event, Item, Notice, PlaybackId, PlaybackKind, State, TurnId, TurnRequest,
+    UtteranceId, invariants::Invariants,
 };
 
 use crate::{

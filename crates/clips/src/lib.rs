@@ -22,11 +22,11 @@ use object_store::{
 use secrecy::SecretString;
 use tokio::sync::RwLock;
 
+use crate::{location::Opened, name::Names};
 pub use crate::{
     location::{Aws, Location},
     sweep::{Limits, Swept},
 };
-use crate::{location::Opened, name::Names};
 
 /// A clip is never removed within this time after it was handed out or fetched.
 pub const IN_USE: Duration = Duration::from_hours(1);

@@ -112,7 +112,9 @@ impl Location {
             Some(("s3", _)) => {
                 let keys = (&self.aws.access_key_id, &self.aws.secret_access_key);
                 if matches!(keys, (Some(_), None) | (None, Some(_))) {
-                    return Err(config("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set both or neither"));
+                    return Err(config(
+                        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set both or neither",
+                    ));
                 }
                 self.bucket().map(Place::S3)
             }
@@ -130,7 +132,9 @@ impl Location {
         let name = url.host_str().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| config("names no bucket; write s3://bucket/prefix"))?.to_owned();
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(config("carries credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"));
+            return Err(config(
+                "carries credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead",
+            ));
         }
         let mut bucket = Bucket {
             name,

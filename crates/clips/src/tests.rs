@@ -97,7 +97,8 @@ async fn too_old_and_too_much_is_removed(one: &Clips, other: &Clips) {
     }
     let later = Timestamp::now() + 2 * HOUR;
     let full = one.sweep(LIMITS, later).await.unwrap();
-    let expected = Swept { clips: before.clips + 6, bytes: before.bytes + 6_000, removed: 0, has_more: false };
+    let expected =
+        Swept { clips: before.clips + 6, bytes: before.bytes + 6_000, removed: 0, has_more: false };
     assert_eq!(full, expected);
     let limits = Limits { bytes: 3_500, ..LIMITS };
     let (first, second) = tokio::join!(one.sweep(limits, later), other.sweep(limits, later));
@@ -153,9 +154,10 @@ async fn of_many_makers_of_one_clip_one_wins_and_all_serve_his() {
     let makers: Vec<_> = (0..8).map(|_| open(folder.path(), "secret")).collect();
     let name = makers[0].name_for("raced for", "", "", "");
     let files = (0..8_u8).map(|n| Bytes::from(vec![n; 10_000]));
-    let kept =
-        join_all(makers.iter().zip(files).map(|(clips, file)| async { clips.put(&name, file).await.unwrap() }))
-            .await;
+    let kept = join_all(
+        makers.iter().zip(files).map(|(clips, file)| async { clips.put(&name, file).await.unwrap() }),
+    )
+    .await;
     let stored = makers[0].get(&name).await.unwrap();
     assert!(kept.iter().all(|file| *file == stored));
 }
@@ -236,8 +238,7 @@ fn places_that_clips_cannot_be_kept_in_are_refused_with_what_can() {
     assert!(!shown.contains("very-secret"), "{shown}");
 }
 
-const KEYS: [(&str, &str); 2] =
-    [("AWS_ACCESS_KEY_ID", "somebody"), ("AWS_SECRET_ACCESS_KEY", "very-secret")];
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "somebody"), ("AWS_SECRET_ACCESS_KEY", "very-secret")];
 
 fn location(url: &str, variables: &[(&str, &str)]) -> Location {
     let value = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
@@ -276,8 +277,11 @@ impl S3 {
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         let host = endpoint.trim_start_matches("http://");
         let mut socket = TcpStream::connect(host).unwrap();
-        write!(socket, "PUT /clips HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            .unwrap();
+        write!(
+            socket,
+            "PUT /clips HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

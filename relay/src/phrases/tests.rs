@@ -35,7 +35,8 @@ fn asked(
 }
 
 const PACE: Duration = Duration::from_secs(12);
-const TWO: &str = "[default]\nfillers = ['One moment.', 'Let me see.']\n[contexts.office]\ngreeting_text = 'Office.'";
+const TWO: &str =
+    "[default]\nfillers = ['One moment.', 'Let me see.']\n[contexts.office]\ngreeting_text = 'Office.'";
 
 #[test]
 fn the_most_important_come_first_and_each_comes_once() {
