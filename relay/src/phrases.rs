@@ -129,7 +129,7 @@ impl Round {
             Err(error) => {
                 tracing::warn!(%error, "a phrase could not be made yet");
                 let failures = self.failures + 1;
-                if failures % ATTEMPTS == 0 {
+                if failures.is_multiple_of(ATTEMPTS) {
                     self.waiting.push_back((key, failures));
                 } else {
                     self.waiting.push_front((key, failures));

@@ -11,12 +11,12 @@ fn assistants(text: &str) -> Assistants {
     Assistants::read(&file, &voice_call::Config::default()).unwrap()
 }
 
-fn clip(engine: &str, is_cached: bool) -> Result<Clip, SpeechFailed> {
-    Ok(Clip { url: String::new(), duration: PATIENCE, engine: engine.to_owned(), is_cached })
+fn clip(engine: &str, is_cached: bool) -> Clip {
+    Clip { url: String::new(), duration: PATIENCE, engine: engine.to_owned(), is_cached }
 }
 
-fn failure(is_final: bool) -> Result<Clip, SpeechFailed> {
-    Err(SpeechFailed { message: "no".to_owned(), is_final })
+fn failure(is_final: bool) -> SpeechFailed {
+    SpeechFailed { message: "no".to_owned(), is_final }
 }
 
 /// What a round asks for and how long it waits after each, while `answer` answers.
@@ -40,7 +40,7 @@ const TWO: &str =
 
 #[test]
 fn the_most_important_come_first_and_each_comes_once() {
-    let asked = asked(&assistants(TWO), |_, _| clip("groq", false));
+    let asked = asked(&assistants(TWO), |_, _| Ok(clip("groq", false)));
     let texts: Vec<_> = asked.iter().map(|(text, _)| text.as_str()).collect();
     assert_eq!(texts[..2], ["Hello, thanks for calling. How can I help you?", "Office."]);
     assert!(texts[2].starts_with("Sorry") && texts[3] == "One moment.", "{texts:?}");
@@ -52,14 +52,15 @@ fn only_what_a_metered_engine_really_made_is_paced() {
     for (engine, is_cached, pause) in
         [("groq", false, PACE), ("groq", true, Duration::ZERO), ("espeak-ng", false, Duration::ZERO)]
     {
-        let asked = asked(&assistants(TWO), |_, _| clip(engine, is_cached));
+        let asked = asked(&assistants(TWO), |_, _| Ok(clip(engine, is_cached)));
         assert!(asked.iter().all(|(_, waited)| *waited == pause), "{engine}, {is_cached}: {asked:?}");
     }
 }
 
 #[test]
 fn a_service_that_is_away_is_asked_less_and_less_and_then_for_everything() {
-    let asked = asked(&assistants(TWO), |n, _| if n < 20 { failure(false) } else { clip("groq", true) });
+    let asked =
+        asked(&assistants(TWO), |n, _| if n < 20 { Err(failure(false)) } else { Ok(clip("groq", true)) });
     let (failed, made) = asked.split_at(20);
     assert!(failed.is_sorted_by_key(|(_, waited)| *waited), "{failed:?}");
     assert_eq!((failed[0].1, failed[19].1), (FIRST_RETRY, LONGEST_RETRY));
@@ -71,7 +72,8 @@ fn a_service_that_is_away_is_asked_less_and_less_and_then_for_everything() {
 #[test]
 fn a_phrase_that_cannot_be_spoken_is_asked_for_once() {
     let all = assistants("[default]\ngreeting_text = '***'");
-    let asked = asked(&all, |_, text| if text == "***" { failure(true) } else { clip("groq", true) });
+    let asked =
+        asked(&all, |_, text| if text == "***" { Err(failure(true)) } else { Ok(clip("groq", true)) });
     assert_eq!(asked.iter().filter(|(text, _)| text == "***").count(), 1);
     assert_eq!(asked.len(), wanted(&all).len());
 }
