@@ -24,8 +24,8 @@ const RATE: u32 = 200;
 /// Connections that are kept alive and used in turn.
 const CONNECTIONS: usize = 8;
 /// Rounds of each, in turns, so that what the machine does besides meets both.
-const ROUNDS: usize = 10;
-const REQUESTS: usize = 400;
+const ROUNDS: usize = 40;
+const REQUESTS: usize = 100;
 /// A clip of about three seconds.
 const TEXT: &str = "Gladly. Your table for two is booked for eight in the evening.";
 
