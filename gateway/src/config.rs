@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use secrecy::SecretString;
+use voice_clips::Location;
 use voice_server::{
     ServerConfig,
     config::{Env, Problems, is_loopback_url},
@@ -14,7 +15,7 @@ pub struct Config {
     /// Listening, tokens, drain.
     pub server: ServerConfig,
     /// Where clips are kept.
-    pub clip_store_url: String,
+    pub clip_store: Location,
     /// Key of clip names.
     pub secret_key: SecretString,
     /// Where tts is.
@@ -49,9 +50,13 @@ impl Config {
                 ),
             );
         }
+        let clip_store = Location::read(|name| env.optional(name));
+        if let Some(problem) = clip_store.problem() {
+            env.problem("CLIP_STORE_URL", problem);
+        }
         let config = Self {
             server,
-            clip_store_url: env.text_or("CLIP_STORE_URL", ".run/clips"),
+            clip_store,
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
             tts_addrs: env.text_or("TTS_ADDRS", "http://127.0.0.1:50053"),
             relay_addrs: env.text_or("RELAY_ADDRS", "http://127.0.0.1:50051"),

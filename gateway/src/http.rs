@@ -14,13 +14,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tower_http::catch_panic::CatchPanicLayer;
 use voice_clips::Clips;
 use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
 use voice_server::{auth::Tokens, client::Channel, trace::TraceContext};
 
-use crate::problem::Problem;
+use crate::{hot::Hot, problem::Problem};
 
 /// Requests at once; one more is refused.
 const MOST_REQUESTS: usize = 1_024;
@@ -33,11 +33,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(crate) clips: Clips,
+    pub(crate) hot: Hot,
+    /// Names of clips whose use is to be written down.
+    pub(crate) used: mpsc::Sender<String>,
     pub(crate) tts: TtsServiceClient<Channel>,
     pub(crate) dependencies: Vec<(&'static str, Channel)>,
     pub(crate) tokens: Tokens,
     /// Name of the default greeting's clip, once it has been made.
-    pub(crate) welcome: OnceCell<String>,
+    pub(crate) welcome: Mutex<Option<String>>,
     pub(crate) permits: Semaphore,
 }
 

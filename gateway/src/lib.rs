@@ -2,24 +2,36 @@
 //! and metrics.
 
 mod config;
+mod hot;
 mod http;
 mod problem;
 
 use std::{
     future::{Future, IntoFuture as _},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
-use tokio::{net::TcpListener, sync::OnceCell};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
-use voice_clips::Clips;
+use voice_clips::{Clips, ClipsError};
 use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
 use voice_server::client::channel;
 
 pub use crate::config::Config;
-use crate::http::Edge;
+use crate::{hot::Hot, http::Edge};
+
+/// Uses of clips that wait to be written down; a clip whose use is left out is asked for again within minutes.
+const USE_QUEUE: usize = 1_024;
+
+/// Writing one down.
+const USE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The gateway, put together.
 #[derive(Debug)]
@@ -27,6 +39,7 @@ pub struct Gateway {
     config: Config,
     listener: TcpListener,
     edge: Arc<Edge>,
+    uses: mpsc::Receiver<String>,
 }
 
 impl Gateway {
@@ -39,15 +52,18 @@ impl Gateway {
         let mesh_token = config.server.mesh_token.as_ref();
         let tts = channel(&config.tts_addrs, mesh_token).context("TTS_ADDRS")?;
         let relay = channel(&config.relay_addrs, mesh_token).context("RELAY_ADDRS")?;
+        let (used, uses) = mpsc::channel(USE_QUEUE);
         let edge = Edge {
-            clips: Clips::open(&config.clip_store_url, &config.secret_key)?,
+            clips: config.clip_store.open(&config.secret_key)?,
+            hot: Hot::default(),
+            used,
             tts: TtsServiceClient::new(tts.clone()),
             dependencies: vec![("tts", tts), ("relay", relay)],
             tokens: config.server.tokens.clone(),
-            welcome: OnceCell::new(),
+            welcome: Mutex::default(),
             permits: Edge::permits(),
         };
-        Ok(Self { config, listener, edge: Arc::new(edge) })
+        Ok(Self { config, listener, edge: Arc::new(edge), uses })
     }
 
     /// Serves until `shutdown` completes; then lets requests end within `DRAIN_SECONDS`.
@@ -55,7 +71,9 @@ impl Gateway {
     /// # Errors
     /// When the listener fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, edge } = self;
+        let Self { config, listener, edge, uses } = self;
+        let mut background = JoinSet::new();
+        background.spawn(note_uses(edge.clips.clone(), uses));
         let address = listener.local_addr()?;
         let listener = listener.tap_io(|socket| {
             if let Err(error) = socket.set_nodelay(true) {
@@ -77,6 +95,17 @@ impl Gateway {
         } else {
             tracing::warn!("drain timed out, requests were cut");
             Ok(())
+        }
+    }
+}
+
+/// Writes down which clips are in use, so that serving one waits for nothing.
+async fn note_uses(clips: Clips, mut uses: mpsc::Receiver<String>) {
+    while let Some(name) = uses.recv().await {
+        match tokio::time::timeout(USE_DEADLINE, clips.touch(&name)).await {
+            Ok(Ok(()) | Err(ClipsError::Gone)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the use of a clip could not be written down"),
+            Err(_) => tracing::warn!("the use of a clip could not be written down within {USE_DEADLINE:?}"),
         }
     }
 }

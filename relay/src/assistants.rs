@@ -44,6 +44,8 @@ pub struct Assistant {
     pub greeting_file: Option<PathBuf>,
     /// Phrases and limits.
     pub call: CallConfig,
+    /// Whether the operator chose the fillers, so that no language changes them.
+    has_own_fillers: bool,
 }
 
 /// All assistants.
@@ -172,6 +174,7 @@ impl Assistant {
             greeting_clip: None,
             greeting_file: None,
             call: base.clone(),
+            has_own_fillers: false,
         }
     }
 
@@ -215,7 +218,13 @@ impl Assistant {
             self.call.phrases.greeting = text;
         }
         set(&mut self.prompt, prompt);
-        set(&mut self.language, language);
+        if let Some(language) = language {
+            if !self.has_own_fillers {
+                self.call.phrases.fillers = voice_call::fillers(&language);
+            }
+            self.language = language;
+        }
+        self.has_own_fillers |= fillers.is_some();
         set(&mut self.voice, voice);
         let Phrases {
             greeting: _,
@@ -236,11 +245,14 @@ impl Assistant {
         Ok(self)
     }
 
-    /// Everything that this assistant says of its own accord.
+    /// Everything that this assistant says of its own accord, the most important first; an empty text where it says
+    /// nothing, so that places compare between assistants.
     pub fn phrases(&self) -> Vec<String> {
         let Phrases { greeting, fillers, apology, no_input, goodbye, busy } = &self.call.phrases;
-        let single = [greeting, apology, no_input, goodbye, busy].into_iter();
-        single.chain(fillers).filter(|phrase| !phrase.is_empty()).cloned().collect()
+        let (first, others) = fillers.split_first().map_or((None, &[][..]), |(f, others)| (Some(f), others));
+        let first = first.cloned().unwrap_or_default();
+        let single = [greeting, apology, &first, no_input, goodbye, busy].into_iter();
+        single.chain(others).cloned().collect()
     }
 }
 
@@ -271,6 +283,22 @@ mod tests {
         assert_eq!(number.greeting_file.as_deref(), Some(Path::new("/etc/voice/hi.mp3")));
         assert_eq!(number.call.max_turns, 3);
         assert_eq!(assistants.of("other", "+1000").call.phrases, Phrases::default());
+    }
+
+    #[test]
+    fn fillers_follow_the_language_until_the_operator_chooses() {
+        let assistants = parse(
+            "[contexts.de]\nlanguage = 'de-DE'\n[contexts.own]\nlanguage = 'fr'\nfillers = ['Voilà.']\n\
+             [numbers.'+1']\nfillers = []",
+        )
+        .unwrap();
+        let fillers =
+            |context: &str, number: &str| assistants.of(context, number).call.phrases.fillers.clone();
+        assert_eq!(fillers("de", ""), voice_call::fillers("de"));
+        assert_eq!(fillers("own", ""), ["Voilà."]);
+        assert_eq!(fillers("", "+1"), Vec::<String>::new());
+        let chosen = parse("[default]\nfillers = ['Hm.']\n[contexts.de]\nlanguage = 'de'").unwrap();
+        assert_eq!(chosen.of("de", "").call.phrases.fillers, ["Hm."]);
     }
 
     #[test]

@@ -3,12 +3,16 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use voice_clips::Location;
 use voice_server::{
     ServerConfig,
     config::{Env, Problems, is_loopback_url},
 };
 
 use crate::assistants::Assistants;
+
+/// Half of the ten requests a minute that the free plan allows; the others are for those who call.
+const FREE_PACE: Duration = Duration::from_secs(12);
 
 /// What the relay is configured with.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ pub struct Config {
     /// Where the provider fetches clips.
     pub public_base_url: String,
     /// Where clips are kept, for operators' own greetings.
-    pub clip_store_url: String,
+    pub clip_store: Location,
     /// Key of clip names.
     pub secret_key: SecretString,
     /// Who answers.
@@ -43,6 +47,8 @@ pub struct Config {
     pub fallback_number: Option<String>,
     /// Silence after speech that ends an utterance.
     pub end_silence: Duration,
+    /// Between phrases that a provider with few requests a minute is made to speak beforehand.
+    pub phrase_pace: Duration,
 }
 
 impl Config {
@@ -100,6 +106,10 @@ impl Config {
             );
         }
         let contexts = env.list("SIGNALWIRE_CONTEXTS");
+        let clip_store = Location::read(|name| env.optional(name));
+        if let Some(problem) = clip_store.problem() {
+            env.problem("CLIP_STORE_URL", problem);
+        }
         let config = Self {
             server: ServerConfig::from_env(
                 &mut env,
@@ -114,11 +124,16 @@ impl Config {
             job_queue: env.text_or("JOB_QUEUE", "celery"),
             tts_addrs: env.text_or("TTS_ADDRS", "http://127.0.0.1:50053"),
             public_base_url,
-            clip_store_url: env.text_or("CLIP_STORE_URL", ".run/clips"),
+            clip_store,
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
             assistants,
             max_calls: env.number_or("MAX_CALLS", 300, 1..=100_000) as usize,
             fallback_number,
+            phrase_pace: env.choice_or(
+                "GROQ_PLAN",
+                &[("free", FREE_PACE), ("developer", Duration::ZERO)],
+                Duration::ZERO,
+            ),
             end_silence: env.millis_or("END_SILENCE_MS", Duration::from_millis(800)),
         };
         env.finish(config)

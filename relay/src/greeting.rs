@@ -3,19 +3,34 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use voice_audio::{TELEPHONE_HERTZ, decode::decode, duration_of, mulaw, resample::resample, wav};
 use voice_clips::Clips;
 
-use crate::{assistants::Assistants, config::Config, ports::Clip};
+use crate::{
+    assistants::Assistants,
+    ports::{Clip, RECORDING},
+};
 
 /// A greeting longer than this is a mistake.
 const LONGEST: Duration = Duration::from_mins(2);
 
-pub(crate) async fn prepare(assistants: &mut Assistants, config: &Config) -> anyhow::Result<()> {
-    if assistants.all().all(|assistant| assistant.greeting_file.is_none()) {
-        return Ok(());
-    }
-    let clips = Clips::open(&config.clip_store_url, &config.secret_key).context("CLIP_STORE_URL")?;
+/// A greeting that is to be kept in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// Its name there.
+    pub filename: String,
+    /// Mu-law, as it is played.
+    pub file: Bytes,
+}
+
+/// Gives every assistant with a greeting of its own the clip, and what is to be put under its name.
+pub(crate) fn prepare(
+    assistants: &mut Assistants,
+    clips: &Clips,
+    public_base_url: &str,
+) -> anyhow::Result<Vec<Recorded>> {
+    let mut all = Vec::new();
     for assistant in assistants.all_mut() {
         let Some(path) = assistant.greeting_file.clone() else { continue };
         let name = path.display().to_string();
@@ -25,12 +40,13 @@ pub(crate) async fn prepare(assistants: &mut Assistants, config: &Config) -> any
         // Keyed on the content: the same greeting is the same clip, a changed one another.
         let content = String::from_utf8_lossy(&bytes).into_owned();
         let filename = clips.name_for(&content, "", "greeting", "");
-        let file = wav::write_mulaw(&mulaw::encode(&samples));
-        clips.put(&filename, file.into()).await.with_context(|| format!("greeting_file {name}"))?;
         assistant.greeting_clip = Some(Clip {
-            url: format!("{}/audio/{filename}", config.public_base_url),
+            url: format!("{public_base_url}/audio/{filename}"),
             duration: duration_of(samples.len(), TELEPHONE_HERTZ),
+            engine: RECORDING.to_owned(),
+            is_cached: true,
         });
+        all.push(Recorded { filename, file: wav::write_mulaw(&mulaw::encode(&samples)).into() });
     }
-    Ok(())
+    Ok(all)
 }

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use voice_call::Notice;
 
+use crate::ports::{PLATFORM, Sound};
+
 /// Events kept of one call: more than an hour of lively talk has.
 const KEPT: usize = 50_000;
 
@@ -22,6 +24,17 @@ pub(crate) struct Entry {
     pub at: Timestamp,
     /// What happened.
     pub notice: Notice,
+    /// Who speaks, where a playback has started.
+    pub played: Vec<Played>,
+}
+
+/// One clip of a playback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Played {
+    /// Who spoke.
+    pub engine: String,
+    /// Whether it had been made before it was needed.
+    pub is_cached: bool,
 }
 
 /// The log of one call.
@@ -41,6 +54,15 @@ pub(crate) struct Head {
     pub is_closed: bool,
 }
 
+impl From<&Sound> for Played {
+    fn from(sound: &Sound) -> Self {
+        match sound {
+            Sound::Clip(clip) => Self { engine: clip.engine.clone(), is_cached: clip.is_cached },
+            Sound::Text(_) => Self { engine: PLATFORM.to_owned(), is_cached: false },
+        }
+    }
+}
+
 impl Default for Journal {
     fn default() -> Self {
         Self { entries: Mutex::default(), head: watch::Sender::new(Head::default()) }
@@ -49,10 +71,10 @@ impl Default for Journal {
 
 impl Journal {
     /// Adds what happened.
-    pub(crate) fn push(&self, at: Timestamp, notice: Notice) {
+    pub(crate) fn push(&self, at: Timestamp, notice: Notice, played: Vec<Played>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let sequence = self.head.borrow().sequence + 1;
-        entries.push_back(Entry { sequence, at, notice });
+        entries.push_back(Entry { sequence, at, notice, played });
         if entries.len() > KEPT {
             entries.pop_front();
         }

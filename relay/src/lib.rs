@@ -27,8 +27,7 @@ use voice_server::Server;
 pub use crate::config::Config;
 use crate::{
     adapters::{jobs::JobTurns, recording_line, tts::Tts},
-    assistants::Assistants,
-    phrases::PhraseBook,
+    phrases::{Keeper, PhraseBook},
     registry::Registry,
     session::Tools,
     switchboard::Switchboard,
@@ -44,8 +43,7 @@ pub struct Relay {
     connection: voice_signalwire::Connection,
     events: mpsc::Receiver<voice_signalwire::Event>,
     phrases: Arc<PhraseBook>,
-    assistants: Assistants,
-    speech: Arc<Tts>,
+    keeper: Keeper,
 }
 
 impl Relay {
@@ -57,7 +55,8 @@ impl Relay {
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listener = config.server.bind().await?;
         let mut assistants = config.assistants.clone();
-        greeting::prepare(&mut assistants, &config).await?;
+        let clips = config.clip_store.open(&config.secret_key)?;
+        let recorded = greeting::prepare(&mut assistants, &clips, &config.public_base_url)?;
         // First part of call ids, and so of the ids of their jobs.
         let relay_id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
         let jobs = Jobs::connect_as(&relay_id, &config.redis_url, &config.job_queue).context("REDIS_URL")?;
@@ -86,7 +85,8 @@ impl Relay {
             registry: registry.clone(),
             door: recording_line::Settings { end_silence: config.end_silence, language: String::new() },
         };
-        Ok(Self { config, listener, registry, switchboard, connection, events, phrases, assistants, speech })
+        let keeper = Keeper { assistants, speech, pace: config.phrase_pace, recorded, clips };
+        Ok(Self { config, listener, registry, switchboard, connection, events, phrases, keeper })
     }
 
     /// Conducts calls until `shutdown` completes; then live calls finish their turn and say goodbye.
@@ -94,13 +94,12 @@ impl Relay {
     /// # Errors
     /// When the credentials are refused, or the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, registry, switchboard, connection, events, phrases, assistants, speech } =
-            self;
+        let Self { config, listener, registry, switchboard, connection, events, phrases, keeper } = self;
         let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
         let server = Server::new("relay", config.server.clone(), voice_proto::DESCRIPTORS)
             .with(RelayServiceServer::new(grpc::Api::new(registry)));
         let mut background = JoinSet::new();
-        background.spawn(phrases.keep(assistants, speech));
+        background.spawn(phrases.keep(keeper));
         let calls = switchboard.run(events, drain.clone());
         let serving = server.serve(listener, calls_over.clone().cancelled_owned());
         let mut connecting = JoinSet::new();

@@ -67,7 +67,17 @@ pub struct Clip {
     pub url: String,
     /// Its exact playing time.
     pub duration: Duration,
+    /// The engine that spoke; [`RECORDING`] for a file of the operator's own.
+    pub engine: String,
+    /// Whether it had been made before it was needed.
+    pub is_cached: bool,
 }
+
+/// Stands for an engine where the operator's own audio is played.
+pub(crate) const RECORDING: &str = "recording";
+
+/// Stands for an engine where the telephony provider speaks.
+pub(crate) const PLATFORM: &str = "platform";
 
 /// Something that happened on a line.
 #[derive(Debug)]
@@ -138,11 +148,22 @@ pub(crate) trait Turns: Send + Sync {
 
 /// Makes speech.
 pub(crate) trait Speech: Send + Sync {
-    /// Makes a clip, or finds the one that was made before.
-    fn clip(&self, text: &str, voice: &str, language: &str) -> Work<Result<Clip, SpeechFailed>>;
+    /// Makes a clip within `patience`, or finds the one that was made before.
+    fn clip(
+        &self,
+        text: &str,
+        voice: &str,
+        language: &str,
+        patience: Duration,
+    ) -> Work<Result<Clip, SpeechFailed>>;
 }
 
 /// No engine could make the clip.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no clip could be made: {0}")]
-pub(crate) struct SpeechFailed(pub String);
+#[error("no clip could be made: {message}")]
+pub(crate) struct SpeechFailed {
+    /// For the log.
+    pub message: String,
+    /// Whether asking again is of no use.
+    pub is_final: bool,
+}

@@ -1,6 +1,10 @@
 //! Drives one call: executes what the core decides, and tells it what happens. No policy lives here.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -9,12 +13,13 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Event, Item, Notice, PlaybackKind, State, TurnId, TurnRequest, UtteranceId,
-    invariants::Invariants,
+    Call, ClipId, Command, Event, Item, Notice, PlaybackId, PlaybackKind, State, TurnId, TurnRequest,
+    UtteranceId, invariants::Invariants,
 };
 
 use crate::{
     assistants::Assistant,
+    journal::Played,
     phrases::PhraseBook,
     ports::{Clip, Line, LineCommand, LineEvent, Recording, Sound, Speech, Turn, TurnEvent, Turns},
     registry::{CallRecord, Control},
@@ -22,6 +27,9 @@ use crate::{
 
 /// Results of the call's own work on their way to the core.
 const RESULT_QUEUE: usize = 256;
+
+/// The preferred engine has one second for its first byte, and the fallback is fast; more than this is a dead service.
+const CLIP_PATIENCE: Duration = Duration::from_millis(2_400);
 
 /// What every call uses.
 #[derive(Clone)]
@@ -52,6 +60,8 @@ pub(crate) struct Session {
     control: mpsc::Receiver<Control>,
     tools: Tools,
     clips: HashMap<ClipId, Clip>,
+    /// Who speaks in a playback that has not started to sound.
+    played: HashMap<PlaybackId, Vec<Played>>,
     recordings: HashMap<UtteranceId, Vec<Recording>>,
     turns: HashMap<TurnId, AbortHandle>,
     work: JoinSet<()>,
@@ -87,6 +97,7 @@ impl Session {
             control,
             tools,
             clips: HashMap::new(),
+            played: HashMap::new(),
             recordings: HashMap::new(),
             turns: HashMap::new(),
             work: JoinSet::new(),
@@ -124,7 +135,7 @@ impl Session {
         for (_, turn) in self.turns.drain() {
             turn.abort();
         }
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), async {
+        let _ = tokio::time::timeout(Duration::from_secs(1), async {
             while self.work.join_next().await.is_some() {}
         })
         .await;
@@ -176,7 +187,8 @@ impl Session {
             Command::CancelTurn { turn } => self.cancel_turn(turn),
             Command::Synthesize { clip, kind, text } => self.synthesize(clip, kind, text),
             Command::Play { playback, items } => {
-                let sounds = items.into_iter().filter_map(|item| self.sound(item)).collect();
+                let sounds: Vec<_> = items.into_iter().filter_map(|item| self.sound(item)).collect();
+                self.played.insert(playback, sounds.iter().map(Played::from).collect());
                 self.tell(LineCommand::Play { playback, sounds }).await;
             }
             Command::StopPlayback { playback } => self.tell(LineCommand::Stop { playback }).await,
@@ -217,7 +229,8 @@ impl Session {
             self.call.handle(now(), event);
             return;
         }
-        let work = self.tools.speech.clip(&text, &self.assistant.voice, &self.assistant.language);
+        let Assistant { voice, language, .. } = &*self.assistant;
+        let work = self.tools.speech.clip(&text, voice, language, CLIP_PATIENCE);
         let report = self.report.clone();
         self.work.spawn(async move {
             let made = work.await;
@@ -265,7 +278,7 @@ impl Session {
         self.work.spawn(self.tools.turns.cancel(&self.record.call_id, turn));
     }
 
-    fn note(&self, notice: Notice) {
+    fn note(&mut self, notice: Notice) {
         if let Notice::StateChanged { state, activity } = &notice {
             self.record.update(|status| (status.state, status.activity) = (*state, *activity));
         }
@@ -275,7 +288,11 @@ impl Session {
                     .record(part.duration.as_secs_f64());
             }
         }
-        self.record.journal.push(Timestamp::now(), notice);
+        let played = match &notice {
+            Notice::PlaybackStarted { playback, .. } => self.played.remove(playback).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        self.record.journal.push(Timestamp::now(), notice, played);
     }
 }
 

@@ -1,6 +1,11 @@
 //! `make demo`: one real conversation through the whole mesh, shown as it happens, recorded and checked.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -12,7 +17,7 @@ use tests::{
 };
 use voice_audio::{TELEPHONE_HERTZ, wav};
 use voice_proto::relay::v1::{
-    Activity, CallEvent, PlaybackKind, PlaybackStarted, TranscriptSource, call_event::Event,
+    Activity, CallEvent, PlaybackKind, PlaybackStarted, PlayedClip, TranscriptSource, call_event::Event,
 };
 
 /// A turn takes a fraction of this on a machine that is not overloaded.
@@ -36,6 +41,13 @@ const SCRIPT: [(&str, &str); 4] = [
 
 const INTERRUPTED: usize = 1;
 
+/// The turn in which the provider's voice is lost, where a Piper voice can take over: the last one, since a call stays
+/// with the voice that it has moved to.
+const LOST: usize = 3;
+
+/// How slowly that voice speaks. The recogniser, not a person, needs it.
+const LENGTH_SCALE: f64 = 1.3;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -53,9 +65,14 @@ async fn run() -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder)?;
     screen.step("starting redis, two simulators and four services ...");
     let redis_url = std::env::var_os("REDIS_URL").and_then(|url| url.into_string().ok());
-    let mesh = Mesh::start(Options { redis_url, ..Options::default() }).await?;
+    let piper = slow_voice(&folder)?;
+    let mut options = Options { redis_url, ..Options::default() };
+    if let Some(voice) = &piper {
+        options = options.with("PIPER_VOICE", voice.display());
+    }
+    let mesh = Mesh::start(options).await?;
     let logs = mesh.folder.display().to_string();
-    let result = converse(mesh, screen, &folder).await;
+    let result = converse(mesh, screen, &folder, piper.is_some()).await;
     match &result {
         Ok(()) => screen.step(&format!("all well. Listen to {}", folder.join("heard.wav").display())),
         Err(_) => eprintln!("the services' logs are in {logs}"),
@@ -63,7 +80,28 @@ async fn run() -> anyhow::Result<()> {
     result
 }
 
-async fn converse(mesh: Mesh, screen: Screen, folder: &Path) -> anyhow::Result<()> {
+/// The first voice of `PIPER_VOICE`, made to speak slowly.
+fn slow_voice(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let voices = std::env::var_os("PIPER_VOICE").and_then(|voices| voices.into_string().ok());
+    let voices = voices.unwrap_or_default();
+    let Some(voice) = voices.split(',').map(str::trim).find(|voice| !voice.is_empty()) else {
+        return Ok(None);
+    };
+    let about = format!("{voice}.json");
+    let text = std::fs::read(&about).with_context(|| format!("PIPER_VOICE: {about}"))?;
+    let mut settings: Value =
+        serde_json::from_slice(&text).with_context(|| format!("PIPER_VOICE: {about}"))?;
+    settings["inference"]["length_scale"] = json!(LENGTH_SCALE);
+    let name =
+        Path::new(voice).file_name().with_context(|| format!("PIPER_VOICE: \"{voice}\" is no file"))?;
+    let slow = folder.join("piper").join(name);
+    std::fs::create_dir_all(folder.join("piper"))?;
+    std::fs::copy(voice, &slow).with_context(|| format!("PIPER_VOICE: {voice}"))?;
+    std::fs::write(format!("{}.json", slow.display()), serde_json::to_vec(&settings)?)?;
+    Ok(Some(slow))
+}
+
+async fn converse(mesh: Mesh, screen: Screen, folder: &Path, has_piper: bool) -> anyhow::Result<()> {
     mesh.groq.script(&SCRIPT).await?;
     mesh.groq.grammar(&SCRIPT.map(|(question, _)| question)).await?;
     screen.step("a caller rings");
@@ -74,7 +112,13 @@ async fn converse(mesh: Mesh, screen: Screen, folder: &Path) -> anyhow::Result<(
         |event| matches!(event, Event::PlaybackFinished(done) if done.kind() == PlaybackKind::Greeting),
     )
     .await?;
+    let mut lost = None;
     for (n, (question, _)) in SCRIPT.iter().enumerate() {
+        if n == LOST && has_piper {
+            screen.step("the provider's voice is lost");
+            mesh.groq.faults(json!({ "tts": { "kind": "status", "status": 500 } })).await?;
+            lost = Some(show.watch.seen.len());
+        }
         caller.say(question).await?;
         if n == INTERRUPTED + 1 {
             show.until(|event| matches!(event, Event::PlaybackInterrupted(_)))
@@ -113,7 +157,41 @@ async fn converse(mesh: Mesh, screen: Screen, folder: &Path) -> anyhow::Result<(
     let violations = mesh.phone.violations().await?;
     ensure!(violations.is_empty(), "the platform's protocol was broken: {violations:?}");
     screen.step(&format!("the caller could understand all {} stretches of speech", checks.len()));
+    let clips = played(&show.watch.seen);
+    if let Some(lost) = lost {
+        let since = played(&show.watch.seen[lost..]);
+        ensure!(
+            !since.is_empty() && since.iter().all(|clip| clip.engine == "piper"),
+            "with the provider's voice lost, these spoke instead of piper: {since:?}"
+        );
+    }
+    let made_before = clips.iter().filter(|clip| clip.is_cached).count();
+    let percent = 100.0 * made_before as f64 / clips.len().max(1) as f64;
+    screen.step(&format!("clips: {made_before} of {} had been made before ({percent:.0} %)", clips.len()));
+    screen.step(&format!("engines: {}", exercised(&clips, has_piper)));
     Ok(())
+}
+
+/// Every clip that was played.
+fn played(events: &[CallEvent]) -> Vec<PlayedClip> {
+    let started = events.iter().filter_map(|event| match &event.event {
+        Some(Event::PlaybackStarted(playback)) => Some(playback),
+        _ => None,
+    });
+    started.flat_map(|playback| playback.clips.clone()).collect()
+}
+
+/// Which engines spoke, and why the others did not.
+fn exercised(clips: &[PlayedClip], has_piper: bool) -> String {
+    let spoke: BTreeSet<&str> = clips.iter().map(|clip| clip.engine.as_str()).collect();
+    let mut text = spoke.iter().copied().collect::<Vec<_>>().join(", ");
+    if !has_piper {
+        text.push_str("; piper was not exercised (PIPER_VOICE names no voice)");
+    }
+    if !spoke.contains("espeak-ng") {
+        text.push_str("; espeak-ng was not needed");
+    }
+    text
 }
 
 struct Show {
@@ -227,7 +305,7 @@ fn turns(events: &[CallEvent]) -> Vec<Value> {
             Some(json!({ "speaker": "caller", "turn": words.turn_id, "text": words.text }))
         }
         Event::PlaybackStarted(playback) => {
-            Some(json!({ "speaker": "assistant", "turn": playback.turn_id, "kind": playback.kind().as_str_name(), "text": playback.text }))
+            Some(json!({ "speaker": "assistant", "turn": playback.turn_id, "kind": playback.kind().as_str_name(), "text": playback.text, "engines": playback.clips.iter().map(|clip| &clip.engine).collect::<Vec<_>>() }))
         }
         Event::PlaybackInterrupted(cut) => {
             Some(json!({ "interrupted": { "turn": cut.turn_id, "said": cut.said, "heard": cut.heard } }))

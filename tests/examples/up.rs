@@ -16,7 +16,7 @@ use tests::{
 };
 
 /// Variables that are handed to the services as they are.
-const PASSED_ON: [&str; 34] = [
+const PASSED_ON: [&str; 46] = [
     "REDIS_URL",
     "JOB_QUEUE",
     "GROQ_API_KEY",
@@ -38,6 +38,18 @@ const PASSED_ON: [&str; 34] = [
     "PUBLIC_BASE_URL",
     "VOICE_SECRET_KEY",
     "CLIP_STORE_URL",
+    "CLIP_MAX_MB",
+    "CLIP_MAX_AGE_DAYS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "GROQ_PLAN",
     "ASSISTANTS_FILE",
     "FALLBACK_NUMBER",
     "TURN_FILLER_MS",

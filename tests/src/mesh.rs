@@ -305,7 +305,7 @@ async fn start(
 /// # Errors
 /// When neither is installed.
 pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
-    let [port] = free_ports::<1>()?;
+    let port = free_port()?;
     let program = redis_server()?;
     let args =
         ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"];
@@ -338,7 +338,8 @@ pub fn redis_server() -> anyhow::Result<PathBuf> {
         .context("neither redis-server nor valkey-server is installed: run `make setup`, or set REDIS_URL")
 }
 
-fn installed(program: &str) -> Option<PathBuf> {
+/// A program on the path.
+pub fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }
@@ -377,6 +378,15 @@ fn environment(
         env.push((format!("{}_LISTEN_ADDR", service.to_uppercase()), format!("127.0.0.1:{port}")));
     }
     Ok(env)
+}
+
+/// A port that is free now.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    let [port] = free_ports::<1>()?;
+    Ok(port)
 }
 
 /// Ports that are free now. All are held until the last is found, so that they differ.

@@ -1,5 +1,6 @@
 //! Calls that go well, and calls that do not.
 
+mod clips;
 mod conversation;
 mod edges;
 mod faults;

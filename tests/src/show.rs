@@ -1,6 +1,6 @@
 //! Shows a call on a terminal as it happens; plain lines where there is none.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{collections::BTreeSet, io::IsTerminal as _, time::Duration};
 
 use voice_proto::relay::v1::{
     Activity, CallState, PlaybackKind, TranscriptSource, TurnPart, TurnTimings, call_event::Event,
@@ -81,7 +81,10 @@ impl Screen {
                     | PlaybackKind::Busy
                     | PlaybackKind::Unspecified => "(prompt)  ",
                 };
-                (Colour::Assistant, format!("{what} \"{}\"", playback.text))
+                let engines: BTreeSet<&str> =
+                    playback.clips.iter().map(|clip| clip.engine.as_str()).collect();
+                let engines = engines.into_iter().collect::<Vec<_>>().join(", ");
+                (Colour::Assistant, format!("{what} \"{}\"  [{engines}]", playback.text))
             }
             Event::PlaybackInterrupted(cut) => {
                 (Colour::Warning, format!("interrupted; the caller had heard: \"{}\"", cut.heard))

@@ -1,12 +1,15 @@
 //! The typed environment of tts.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use voice_clips::{Limits, Location};
 use voice_server::{
     ServerConfig,
     config::{Env, Problems},
 };
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// What tts is configured with.
 #[derive(Clone, Debug)]
@@ -28,7 +31,9 @@ pub struct Config {
     /// Where clips are fetched.
     pub public_base_url: String,
     /// Where clips are kept.
-    pub clip_store_url: String,
+    pub clip_store: Location,
+    /// What may be kept there.
+    pub clip_limits: Limits,
     /// Key of clip names.
     pub secret_key: SecretString,
 }
@@ -50,6 +55,14 @@ impl Config {
         let server =
             ServerConfig::from_env(&mut env, "TTS_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 50053)));
         let shared = env.url_or("GROQ_BASE_URL", "https://api.groq.com");
+        let clip_store = Location::read(|name| env.optional(name));
+        if let Some(problem) = clip_store.problem() {
+            env.problem("CLIP_STORE_URL", problem);
+        }
+        let clip_limits = Limits {
+            bytes: env.number_or("CLIP_MAX_MB", 1_024, 1..=1_000_000_000) * 1_000_000,
+            age: DAY * env.number_or("CLIP_MAX_AGE_DAYS", 30, 1..=36_500) as u32,
+        };
         let config = Self {
             server,
             groq_base_url: env.url_or("GROQ_TTS_BASE_URL", &shared),
@@ -61,7 +74,8 @@ impl Config {
             piper_voices: env.list("PIPER_VOICE").into_iter().map(PathBuf::from).collect(),
             piper_threads: env.number_or("PIPER_THREADS", 1, 1..=64) as usize,
             public_base_url: env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080"),
-            clip_store_url: env.text_or("CLIP_STORE_URL", ".run/clips"),
+            clip_store,
+            clip_limits,
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
         };
         env.finish(config)

@@ -10,6 +10,7 @@ mod grpc;
 mod level;
 mod ports;
 mod synthesis;
+mod upkeep;
 
 use std::{future::Future, time::Duration};
 
@@ -33,6 +34,7 @@ use crate::{
 pub struct Tts {
     config: Config,
     listener: TcpListener,
+    clips: Clips,
     synthesis: Synthesis,
     groq: Option<Groq>,
     piper: Option<Piper>,
@@ -45,7 +47,7 @@ impl Tts {
     /// When an address, a key or the clip store cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listener = config.server.bind().await?;
-        let clips = Clips::open(&config.clip_store_url, &config.secret_key)?;
+        let clips = config.clip_store.open(&config.secret_key)?;
         let groq = groq(&config)?;
         let mut engines: Vec<Box<dyn Engine>> = Vec::new();
         if let Some(groq) = groq.clone() {
@@ -66,8 +68,8 @@ impl Tts {
         for engine in &engines {
             tracing::info!(engine = engine.name(), voices = ?engine.voices(), "an engine is there");
         }
-        let synthesis = Synthesis::new(Engines::new(engines), clips);
-        Ok(Self { config, listener, synthesis, groq, piper })
+        let synthesis = Synthesis::new(Engines::new(engines), clips.clone());
+        Ok(Self { config, listener, clips, synthesis, groq, piper })
     }
 
     /// Speaks until `shutdown` completes; then finishes what is being said within `DRAIN_SECONDS`.
@@ -75,8 +77,9 @@ impl Tts {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, synthesis, groq, piper } = self;
+        let Self { config, listener, clips, synthesis, groq, piper } = self;
         let mut background = JoinSet::new();
+        background.spawn(upkeep::run(clips, config.clip_limits));
         if let Some(groq) = groq {
             // A cold connection costs the first clause most of a second.
             background.spawn(async move {

@@ -10,7 +10,7 @@ use async_stream::stream;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use voice_audio::{
-    TELEPHONE_HERTZ, duration_of, mulaw,
+    TELEPHONE_HERTZ, mulaw,
     resample::{StreamResampler, resample},
     wav,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Clip {
     pub duration: Duration,
     /// Who spoke.
     pub engine: &'static str,
+    /// Whether it was there already.
+    pub is_cached: bool,
 }
 
 /// How raw samples are wanted.
@@ -110,17 +112,20 @@ impl Synthesis {
             let filename = self.name(n, speech);
             let engine = self.engines.get(n).name();
             match self.clips.get(&filename).await {
-                Ok(file) => return Ok(Clip { filename, duration: duration_of_file(&file), engine }),
+                Ok(file) => {
+                    let duration = duration_of_file(&file);
+                    return Ok(Clip { filename, duration, engine, is_cached: true });
+                }
                 Err(ClipsError::Gone) => {}
                 Err(error) => return Err(error.into()),
             }
             // A clip is heard only when it is whole, so an engine that fails in the middle has cost nothing but time.
             let Some(samples) = self.speak_all(n, speech).await else { continue };
             let file = Bytes::from(wav::write_mulaw(&mulaw::encode(&samples)));
-            let duration = duration_of(samples.len(), TELEPHONE_HERTZ);
-            self.clips.put(&filename, file).await?;
+            // Another process may have been faster: then its clip is the one that is played.
+            let duration = duration_of_file(&self.clips.put(&filename, file).await?);
             metrics::counter!("tts_clips_total", "engine" => engine).increment(1);
-            return Ok(Clip { filename, duration, engine });
+            return Ok(Clip { filename, duration, engine, is_cached: false });
         }
         Err(Error::Unavailable)
     }

@@ -46,7 +46,7 @@ impl Default for Config {
 pub struct Phrases {
     /// The first words. Empty when the operator's own recording is played instead.
     pub greeting: String,
-    /// Bridges a wait; short, used in turn.
+    /// Bridges a wait; short, so that each is played to its end. Never the same twice running.
     pub fillers: Vec<String>,
     /// Says that a turn failed and invites to try again.
     pub apology: String,
@@ -62,7 +62,7 @@ impl Default for Phrases {
     fn default() -> Self {
         Self {
             greeting: "Hello, thanks for calling. How can I help you?".into(),
-            fillers: vec!["One moment.".into(), "Still with you.".into(), "Just a second.".into()],
+            fillers: crate::fillers("en"),
             apology: "Sorry, something went wrong on my side. Could you say that again?".into(),
             no_input: "Are you still there?".into(),
             goodbye: "Thank you for calling. Goodbye.".into(),

@@ -34,6 +34,11 @@ impl History {
         self.push(Role::Assistant, heard);
     }
 
+    /// How much was said so far.
+    pub(crate) fn chars(&self) -> u64 {
+        self.0.iter().map(|message| message.content.chars().count() as u64).sum()
+    }
+
     pub(crate) fn messages(&self) -> Vec<Message> {
         self.0.clone()
     }

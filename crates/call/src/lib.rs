@@ -15,6 +15,7 @@
 mod call;
 mod config;
 mod event;
+mod fillers;
 mod history;
 mod ids;
 pub mod invariants;
@@ -30,5 +31,6 @@ pub use config::{Config, Phrases};
 pub use event::{
     CancelReason, Command, EndReason, Event, Item, Notice, PlaybackKind, Progress, TimedPart, TurnRequest,
 };
+pub use fillers::{fillers, languages as filler_languages};
 pub use history::{Message, Role};
 pub use ids::{ClipId, PlaybackId, TurnId, UtteranceId};

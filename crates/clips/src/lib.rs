@@ -1,23 +1,41 @@
 //! The store of playable audio: written by tts and the relay, read by the gateway. Names are keyed hashes of what is
 //! said and how, so the same speech is the same clip and nobody can guess one; a short tag, keyed on the name, tells
 //! a clip that is gone from a name that never was.
+//!
+//! A clip is in use for [`IN_USE`] after it was handed out or fetched, and the store's own time of last change says
+//! when that was: whoever hands one out brings it up to date, so that all processes agree and a restart forgets
+//! nothing. [`Clips::sweep`] removes the least recently used of the others.
 
-use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+mod location;
+mod name;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
 use object_store::{
-    ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, local::LocalFileSystem, path::Path as StorePath,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion, path::Path as StorePath,
 };
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
+use secrecy::SecretString;
+use tokio::sync::RwLock;
 
-/// Bytes of the hash that make up a name.
-const NAME_BYTES: usize = 20;
-/// Bytes of the tag.
-const TAG_BYTES: usize = 5;
-const SUFFIX: &str = ".wav";
+use crate::{location::Opened, name::Names};
+pub use crate::{
+    location::{Aws, Location},
+    sweep::{Limits, Swept},
+};
+
+/// A clip is never removed within this time after it was handed out or fetched.
+pub const IN_USE: Duration = Duration::from_hours(1);
+
+/// A use is written down when the last one that was is older than this.
+const NOTED: Duration = Duration::from_mins(15);
+
+/// Locks between handing out and removing, by name.
+const GATES: usize = 64;
 
 /// What can go wrong with a clip.
 #[derive(Debug, thiserror::Error)]
@@ -36,104 +54,177 @@ pub enum ClipsError {
     Store(#[source] object_store::Error),
 }
 
+/// A clip as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The whole file.
+    pub bytes: Bytes,
+    /// Whether its use should be written down with [`Clips::touch`].
+    pub is_touch_due: bool,
+}
+
 /// A store of clips. Cheap to clone.
 #[derive(Clone)]
 pub struct Clips {
     store: Arc<dyn ObjectStore>,
-    key: Hmac<Sha256>,
+    /// Where the store is a folder: its files' times are set there, which no object store offers.
+    folder: Option<Arc<Path>>,
+    names: Names,
+    gates: Arc<[RwLock<()>; GATES]>,
 }
 
 impl std::fmt::Debug for Clips {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Clips").finish_non_exhaustive()
+        f.debug_struct("Clips").field("store", &self.store.to_string()).finish_non_exhaustive()
     }
 }
 
 impl Clips {
-    /// Opens the store at `url`: a folder, as a path or `file://` address; it is made if it does not exist.
+    /// Opens the store at `url` where no credentials are needed: a folder, as a path or `file://` address; it is made
+    /// if it does not exist.
     ///
     /// # Errors
     /// When clips cannot be kept there.
     pub fn open(url: &str, secret: &SecretString) -> Result<Self, ClipsError> {
-        let path = match url.split_once("://") {
-            None => PathBuf::from(url),
-            Some(("file", path)) => PathBuf::from(path),
-            Some((scheme, _)) => {
-                return Err(ClipsError::Config(format!(
-                    "\"{scheme}://\" is not supported; use a folder or file://"
-                )));
-            }
-        };
-        let failed =
-            |error: &dyn std::fmt::Display| ClipsError::Config(format!("{}: {error}", path.display()));
-        std::fs::create_dir_all(&path).map_err(|error| failed(&error))?;
-        let store = LocalFileSystem::new_with_prefix(&path).map_err(|error| failed(&error))?;
-        let key =
-            Hmac::new_from_slice(secret.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
-        Ok(Self { store: Arc::new(store), key })
+        Location { url: url.to_owned(), aws: Aws::default() }.open(secret)
+    }
+
+    fn new(Opened { store, folder }: Opened, secret: &SecretString) -> Self {
+        let gates = Arc::new(std::array::from_fn(|_| RwLock::new(())));
+        Self { store, folder, names: Names::new(secret), gates }
     }
 
     /// The name of the clip of a text in a voice of an engine.
     pub fn name_for(&self, text: &str, voice: &str, engine: &str, language: &str) -> String {
-        let mut mac = self.key.clone();
-        for field in [text, voice, engine, language] {
-            // The length first, so that no two lists of fields are the same bytes.
-            mac.update(&(field.len() as u64).to_be_bytes());
-            mac.update(field.as_bytes());
-        }
-        let stem = hex(&mac.finalize().into_bytes()[..NAME_BYTES]);
-        let tag = self.tag(&stem);
-        format!("{stem}-{tag}{SUFFIX}")
+        self.names.of(text, voice, engine, language)
     }
 
-    /// Keeps a clip. One that is there already stays as it is: the same name is the same speech.
+    /// Keeps a clip, in one piece or not at all, and gives what is kept under its name: one that is there already, made
+    /// by whoever was first, stays as it is and is handed out.
     ///
     /// # Errors
     /// When the name is not one of ours, or the store fails.
-    pub async fn put(&self, name: &str, bytes: Bytes) -> Result<(), ClipsError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(&self.path(name)?, bytes.into(), options).await {
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Err(error) => Err(ClipsError::Store(error)),
+    pub async fn put(&self, name: &str, bytes: Bytes) -> Result<Bytes, ClipsError> {
+        let path = self.path(name)?;
+        let _held = self.gate(name).read().await;
+        loop {
+            match self.create(&path, bytes.clone()).await {
+                Ok(()) => return Ok(bytes),
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(ClipsError::Store(error)),
+            }
+            match self.hand_out(&path, Timestamp::now()).await {
+                // Removed by another process between the two; each round is one of its sweeps, so this ends.
+                Err(ClipsError::Gone) => {}
+                kept => return kept,
+            }
         }
     }
 
-    /// Reads a clip.
+    /// Hands a clip out: reads it and sees to it that it stays for as long as it may be in use.
     ///
     /// # Errors
     /// When there is none, or none any more.
     pub async fn get(&self, name: &str) -> Result<Bytes, ClipsError> {
-        let found = self.store.get(&self.path(name)?).await.map_err(missing)?;
-        found.bytes().await.map_err(missing)
+        let path = self.path(name)?;
+        let _held = self.gate(name).read().await;
+        self.hand_out(&path, Timestamp::now()).await
     }
 
-    /// The size of a clip in bytes.
+    /// Reads a clip and writes nothing, so that its first byte waits for nothing either.
     ///
     /// # Errors
     /// When there is none, or none any more.
-    pub async fn size(&self, name: &str) -> Result<u64, ClipsError> {
-        Ok(self.store.head(&self.path(name)?).await.map_err(missing)?.size)
+    pub async fn read(&self, name: &str) -> Result<Found, ClipsError> {
+        let (meta, bytes) = self.load(&self.path(name)?).await?;
+        Ok(Found { bytes, is_touch_due: is_touch_due(&meta, Timestamp::now()) })
+    }
+
+    /// Writes down that a clip is in use.
+    ///
+    /// # Errors
+    /// When there is none, or none any more.
+    pub async fn touch(&self, name: &str) -> Result<(), ClipsError> {
+        self.get(name).await.map(drop)
+    }
+
+    /// Under the gate: reads a clip and writes its use down if that is due.
+    async fn hand_out(&self, path: &StorePath, now: Timestamp) -> Result<Bytes, ClipsError> {
+        let (meta, bytes) = self.load(path).await?;
+        if !is_touch_due(&meta, now) {
+            return Ok(bytes);
+        }
+        let touched = match &self.folder {
+            Some(folder) => touch_file(folder.join(path.as_ref())).await,
+            None => self.rewrite(path, meta, bytes.clone()).await,
+        };
+        match touched {
+            Ok(()) | Err(object_store::Error::Precondition { .. }) => {}
+            // Another process has just removed it.
+            Err(object_store::Error::NotFound { .. }) => match self.create(path, bytes.clone()).await {
+                Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(ClipsError::Store(error)),
+            },
+            Err(error) => tracing::warn!(%error, "the use of a clip could not be written down"),
+        }
+        Ok(bytes)
+    }
+
+    async fn load(&self, path: &StorePath) -> Result<(ObjectMeta, Bytes), ClipsError> {
+        let found = self.store.get(path).await.map_err(missing)?;
+        let meta = found.meta.clone();
+        Ok((meta, found.bytes().await.map_err(missing)?))
+    }
+
+    async fn create(&self, path: &StorePath, bytes: Bytes) -> object_store::Result<()> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        self.store.put_opts(path, bytes.into(), options).await.map(drop)
+    }
+
+    /// Writes the same bytes again, which sets the time; only over what was read, so that a clip that was removed and
+    /// made anew in between is left alone.
+    async fn rewrite(&self, path: &StorePath, meta: ObjectMeta, bytes: Bytes) -> object_store::Result<()> {
+        let version = UpdateVersion { e_tag: meta.e_tag, version: meta.version };
+        let options = PutOptions { mode: PutMode::Update(version), ..PutOptions::default() };
+        self.store.put_opts(path, bytes.into(), options).await.map(drop)
     }
 
     /// Checks a name without touching the store.
     fn path(&self, name: &str) -> Result<StorePath, ClipsError> {
-        let parts = name.strip_suffix(SUFFIX).and_then(|stem| stem.split_once('-'));
-        let (stem, tag) = parts.ok_or(ClipsError::NotFound)?;
-        let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if stem.len() != 2 * NAME_BYTES || tag.len() != 2 * TAG_BYTES || !is_hex(stem) || !is_hex(tag) {
-            return Err(ClipsError::NotFound);
-        }
-        if !bool::from(self.tag(stem).as_bytes().ct_eq(tag.as_bytes())) {
-            return Err(ClipsError::NotFound);
-        }
-        Ok(StorePath::from(name))
+        if self.names.has_given(name) { Ok(StorePath::from(name)) } else { Err(ClipsError::NotFound) }
     }
 
-    fn tag(&self, stem: &str) -> String {
-        let mut mac = self.key.clone();
-        mac.update(b"tag:");
-        mac.update(stem.as_bytes());
-        hex(&mac.finalize().into_bytes()[..TAG_BYTES])
+    fn gate(&self, name: &str) -> &RwLock<()> {
+        let first = name.get(..2).and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        &self.gates[first.unwrap_or_default() % GATES]
+    }
+}
+
+/// How long ago a clip was last in use, as far as it was written down.
+fn unused_for(meta: &ObjectMeta, now: Timestamp) -> Duration {
+    let millis = now.as_millisecond() - meta.last_modified.timestamp_millis();
+    Duration::from_millis(millis.max(0) as u64)
+}
+
+fn is_touch_due(meta: &ObjectMeta, now: Timestamp) -> bool {
+    unused_for(meta, now) > NOTED
+}
+
+async fn touch_file(path: std::path::PathBuf) -> object_store::Result<()> {
+    let shown = path.display().to_string();
+    let touching = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::options().write(true).open(path)?;
+        let now = Duration::from_millis(Timestamp::now().as_millisecond().max(0) as u64);
+        file.set_modified(std::time::UNIX_EPOCH + now)
+    });
+    match touching.await.map_err(std::io::Error::other) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(object_store::Error::NotFound { path: shown, source: error.into() })
+        }
+        Ok(Err(error)) | Err(error) => {
+            Err(object_store::Error::Generic { store: "folder", source: error.into() })
+        }
     }
 }
 
@@ -142,68 +233,5 @@ fn missing(error: object_store::Error) -> ClipsError {
     match error {
         object_store::Error::NotFound { .. } => ClipsError::Gone,
         other => ClipsError::Store(other),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(folder: &std::path::Path, secret: &str) -> Clips {
-        Clips::open(&folder.display().to_string(), &secret.to_owned().into()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_clip_is_written_once_and_found_again_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let clips = open(folder.path(), "first secret");
-        let name = clips.name_for("Hello.", "troy", "groq", "en-US");
-        clips.put(&name, Bytes::from_static(b"one")).await.unwrap();
-        clips.put(&name, Bytes::from_static(b"two")).await.unwrap();
-        let again = open(folder.path(), "first secret");
-        assert_eq!(again.get(&again.name_for("Hello.", "troy", "groq", "en-US")).await.unwrap(), "one");
-        assert_eq!(again.size(&name).await.unwrap(), 3);
-        let other = open(folder.path(), "other secret");
-        assert!(matches!(other.get(&name).await, Err(ClipsError::NotFound)));
-    }
-
-    #[tokio::test]
-    async fn what_is_gone_is_told_from_what_never_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let clips = open(folder.path(), "secret");
-        let name = clips.name_for("a", "b", "c", "d");
-        assert!(matches!(clips.get(&name).await, Err(ClipsError::Gone)));
-        let forged = name.replace('-', "0").replacen('0', "-", 1);
-        let upper = name.to_uppercase();
-        let inside = format!("../{name}");
-        for bad in [
-            "",
-            "x.wav",
-            "../../etc/passwd",
-            "..%2f",
-            forged.as_str(),
-            upper.as_str(),
-            inside.as_str(),
-            "welcome.wav",
-        ] {
-            assert!(matches!(clips.get(bad).await, Err(ClipsError::NotFound)), "{bad}");
-            assert!(matches!(clips.put(bad, Bytes::new()).await, Err(ClipsError::NotFound)), "{bad}");
-        }
-    }
-
-    #[test]
-    fn fields_do_not_run_into_each_other_and_other_stores_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let clips = open(folder.path(), "secret");
-        assert_ne!(clips.name_for("ab", "c", "", ""), clips.name_for("a", "bc", "", ""));
-        let error = Clips::open("s3://bucket", &"secret".to_owned().into()).unwrap_err();
-        assert!(error.to_string().contains("CLIP_STORE_URL"), "{error}");
     }
 }

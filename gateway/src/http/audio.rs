@@ -1,6 +1,6 @@
 //! Clips for the telephony provider to fetch.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use tonic::Request;
-use voice_clips::ClipsError;
+use voice_clips::{ClipsError, Found};
 use voice_proto::tts::v1::CreateClipRequest;
 
 use super::{Edge, generate::TTS_DEADLINE};
@@ -34,9 +34,16 @@ pub(crate) async fn clip(
 
 /// `GET /audio/welcome.wav`: the default greeting under a name that stays.
 pub(crate) async fn welcome(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let filename = edge.welcome.get_or_try_init(|| make_welcome(&edge)).await?;
-    let file = read(&edge, filename).await?;
-    Ok(serve(&file, filename, "no-cache", &headers))
+    let known = edge.welcome.lock().await.clone();
+    if let Some(filename) = known
+        && let Ok(file) = read(&edge, &filename).await
+    {
+        return Ok(serve(&file, &filename, "no-cache", &headers));
+    }
+    let filename = make_welcome(&edge).await?;
+    *edge.welcome.lock().await = Some(filename.clone());
+    let file = read(&edge, &filename).await?;
+    Ok(serve(&file, &filename, "no-cache", &headers))
 }
 
 async fn make_welcome(edge: &Edge) -> Result<String, Problem> {
@@ -55,7 +62,19 @@ async fn make_welcome(edge: &Edge) -> Result<String, Problem> {
 }
 
 async fn read(edge: &Edge, filename: &str) -> Result<Bytes, Problem> {
-    edge.clips.get(filename).await.map_err(|error| match error {
+    if let Some(file) = edge.hot.get(filename, Instant::now()) {
+        return Ok(file);
+    }
+    let Found { bytes, is_touch_due } = edge.clips.read(filename).await.map_err(to_problem)?;
+    if is_touch_due {
+        let _ = edge.used.try_send(filename.to_owned());
+    }
+    edge.hot.put(filename, bytes.clone(), Instant::now());
+    Ok(bytes)
+}
+
+fn to_problem(error: ClipsError) -> Problem {
+    match error {
         ClipsError::NotFound => {
             Problem::new(StatusCode::NOT_FOUND, "CLIP_NOT_FOUND", "there is no such clip")
         }
@@ -66,7 +85,7 @@ async fn read(edge: &Edge, filename: &str) -> Result<Bytes, Problem> {
             tracing::error!(error = %voice_server::status::chain(&error), "the clip store does not work");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
         }
-    })
+    }
 }
 
 fn serve(file: &Bytes, filename: &str, caching: &'static str, headers: &HeaderMap) -> Response {

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use tonic::Request;
+use tonic::{Code, Request};
 use voice_proto::tts::v1::{CreateClipRequest, CreateClipResponse, tts_service_client::TtsServiceClient};
 use voice_server::client::Channel;
 
 use crate::ports::{Clip, Speech, SpeechFailed, Work};
-
-/// The preferred engine has one second for its first byte, and the fallback is fast; more than this is a dead service.
-const DEADLINE: Duration = Duration::from_millis(2_400);
 
 /// The tts service.
 #[derive(Clone, Debug)]
@@ -25,27 +22,37 @@ impl Tts {
 }
 
 impl Speech for Tts {
-    fn clip(&self, text: &str, voice: &str, language: &str) -> Work<Result<Clip, SpeechFailed>> {
+    fn clip(
+        &self,
+        text: &str,
+        voice: &str,
+        language: &str,
+        patience: Duration,
+    ) -> Work<Result<Clip, SpeechFailed>> {
         let mut client = self.client.clone();
         let mut request = Request::new(CreateClipRequest {
             text: text.to_owned(),
             voice: voice.to_owned(),
             language: language.to_owned(),
         });
-        request.set_timeout(DEADLINE);
+        request.set_timeout(patience);
         Box::pin(async move {
-            let answer = tokio::time::timeout(DEADLINE, client.create_clip(request)).await;
+            let failed = |message: String| SpeechFailed { message, is_final: false };
+            let answer = tokio::time::timeout(patience, client.create_clip(request)).await;
             let response = answer
-                .map_err(|_| SpeechFailed(format!("tts gave no answer within {DEADLINE:?}")))?
-                .map_err(|status| SpeechFailed(format!("{:?}: {}", status.code(), status.message())))?;
-            to_clip(response.into_inner()).ok_or_else(|| SpeechFailed("tts answered without a clip".into()))
+                .map_err(|_| failed(format!("tts gave no answer within {patience:?}")))?
+                .map_err(|status| SpeechFailed {
+                    message: format!("{:?}: {}", status.code(), status.message()),
+                    is_final: status.code() == Code::InvalidArgument,
+                })?;
+            to_clip(response.into_inner()).ok_or_else(|| failed("tts answered without a clip".into()))
         })
     }
 }
 
 fn to_clip(response: CreateClipResponse) -> Option<Clip> {
-    let CreateClipResponse { clip } = response;
+    let CreateClipResponse { clip, is_cached } = response;
     let clip = clip?;
     let duration = Duration::try_from(clip.play_duration?).ok()?;
-    Some(Clip { url: clip.uri, duration })
+    Some(Clip { url: clip.uri, duration, engine: clip.engine, is_cached })
 }

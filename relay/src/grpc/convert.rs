@@ -8,7 +8,7 @@ use voice_proto::relay::v1 as pb;
 
 use crate::{
     error::Error,
-    journal::Entry,
+    journal::{Entry, Played},
     registry::{CallRecord, Status},
 };
 
@@ -134,15 +134,15 @@ pub(super) fn to_call(record: &CallRecord) -> pb::Call {
 }
 
 pub(super) fn to_event(entry: Entry) -> pb::CallEvent {
-    let Entry { sequence, at, notice } = entry;
+    let Entry { sequence, at, notice, played } = entry;
     pb::CallEvent {
         sequence: sequence as i64,
         event_time: Some(to_timestamp(at)),
-        event: Some(to_payload(notice)),
+        event: Some(to_payload(notice, played)),
     }
 }
 
-fn to_payload(notice: Notice) -> pb::call_event::Event {
+fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
     use pb::call_event::Event;
     match notice {
         Notice::StateChanged { state, activity } => Event::StateChanged(pb::StateChanged {
@@ -173,6 +173,7 @@ fn to_payload(notice: Notice) -> pb::call_event::Event {
                 turn_id: to_turn_id(turn),
                 text,
                 play_duration: Some(to_duration(duration)),
+                clips: played.into_iter().map(to_played).collect(),
             })
         }
         Notice::PlaybackFinished { playback, kind, turn } => Event::PlaybackFinished(pb::PlaybackFinished {
@@ -209,6 +210,11 @@ fn to_payload(notice: Notice) -> pb::call_event::Event {
         Notice::Degraded { reason } => Event::Degraded(pb::Degraded { reason: reason.to_owned() }),
         Notice::DigitPressed { digit } => Event::DigitPressed(pb::DigitPressed { digit: digit.to_string() }),
     }
+}
+
+fn to_played(played: Played) -> pb::PlayedClip {
+    let Played { engine, is_cached } = played;
+    pb::PlayedClip { engine, is_cached }
 }
 
 fn to_part(part: TimedPart) -> pb::TurnPart {

@@ -38,8 +38,6 @@ async fn clips_are_served_in_ranges_cached_and_never_from_outside_their_folder()
     assert_eq!(beyond.status(), 416);
     let known = http.get(url).header("if-none-match", etag).send().await.unwrap();
     assert_eq!(known.status(), 304);
-    std::fs::remove_file(mesh.folder.join("clips").join(made["filename"].as_str().unwrap())).unwrap();
-    assert_eq!(http.get(url).send().await.unwrap().status(), 410);
     for name in ["x.wav", "..%2f..%2fetc%2fpasswd", "%2e%2e%2fclips"] {
         let answer = http.get(format!("{base}/audio/{name}")).send().await.unwrap();
         assert_eq!(answer.status(), 404, "{name}");

@@ -54,7 +54,7 @@ impl TryFrom<pb::SynthesizeRequest> for Synthesize {
 }
 
 pub(super) fn to_response(clip: Clip, public_base_url: &str) -> pb::CreateClipResponse {
-    let Clip { filename, duration, engine } = clip;
+    let Clip { filename, duration, engine, is_cached } = clip;
     let play_duration =
         prost_types::Duration { seconds: duration.as_secs() as i64, nanos: duration.subsec_nanos() as i32 };
     pb::CreateClipResponse {
@@ -64,6 +64,7 @@ pub(super) fn to_response(clip: Clip, public_base_url: &str) -> pb::CreateClipRe
             play_duration: Some(play_duration),
             engine: engine.to_owned(),
         }),
+        is_cached,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::talk::{Caller, Cx, Step, Talk};
-use crate::{Command, Config, EndReason, PlaybackKind, TurnId, pace::WORTH_WAITING};
+use crate::{Command, Config, EndReason, PlaybackKind, TurnId, fillers, pace::WORTH_WAITING};
 
 /// A reply that breaks off and does not go on within this is given up.
 const STALL: Duration = Duration::from_millis(3_500);
@@ -104,12 +104,15 @@ impl Talk {
         }
         turn.fillers += 1;
         let id = turn.id;
-        let fillers = &cx.config.phrases.fillers;
-        if fillers.is_empty() {
+        let phrases = &cx.config.phrases.fillers;
+        // What was said so far differs from call to call, so calls do not all begin with the same filler.
+        let state = self.history.chars() << 32 | u64::from(id.0) << 16 | u64::from(self.fillers);
+        let Some(choice) = fillers::next(phrases.len(), self.last_filler, state) else {
             turn.filler_after = cx.config.turn_budget;
             return;
-        }
-        let text = fillers[self.fillers % fillers.len()].clone();
+        };
+        let text = phrases[choice].clone();
+        self.last_filler = Some(choice);
         self.fillers += 1;
         self.say(cx, PlaybackKind::Filler, Some(id), text);
     }

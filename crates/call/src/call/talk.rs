@@ -72,7 +72,9 @@ pub(crate) struct Talk {
     pub(super) turns: u32,
     pub(super) failures: u32,
     pub(super) pace: Pace,
-    pub(super) fillers: usize,
+    /// How many fillers there were, and which was the last one.
+    pub(super) fillers: u32,
+    pub(super) last_filler: Option<usize>,
     pub(super) last_turn_had_filler: bool,
     pub(super) closing: Option<EndReason>,
     pub(super) is_draining: bool,
@@ -119,6 +121,7 @@ impl Talk {
             failures: 0,
             pace: Pace::default(),
             fillers: 0,
+            last_filler: None,
             last_turn_had_filler: false,
             closing: None,
             is_draining: false,
