@@ -1,10 +1,12 @@
-//! The operator's own greeting, made playable at start: any WAV, MP3, FLAC or Ogg Vorbis becomes a clip.
+//! The operator's own greeting, made playable at start: whatever the transcoder reads becomes a clip.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use voice_audio::{TELEPHONE_HERTZ, decode::decode, duration_of, mulaw, resample::resample, wav};
+use bytes::Bytes;
+use voice_audio::{TELEPHONE_HERTZ, duration_of, mulaw, wav};
 use voice_clips::Clips;
+use voice_transcode::Transcoder;
 
 use crate::{assistants::Assistants, config::Config, ports::Clip};
 
@@ -16,12 +18,15 @@ pub(crate) async fn prepare(assistants: &mut Assistants, config: &Config) -> any
         return Ok(());
     }
     let clips = Clips::open(&config.clip_store_url, &config.secret_key).context("CLIP_STORE_URL")?;
+    let transcoder = Transcoder::new(config.transcoder).await.context("TRANSCODER")?;
     for assistant in assistants.all_mut() {
         let Some(path) = assistant.greeting_file.clone() else { continue };
         let name = path.display().to_string();
-        let bytes = std::fs::read(&path).with_context(|| format!("greeting_file {name}"))?;
-        let audio = decode(&bytes, LONGEST).with_context(|| format!("greeting_file {name}"))?;
-        let samples = resample(&audio.samples, audio.sample_rate_hertz, TELEPHONE_HERTZ);
+        let bytes = Bytes::from(std::fs::read(&path).with_context(|| format!("greeting_file {name}"))?);
+        let samples = transcoder
+            .transcode(bytes.clone(), TELEPHONE_HERTZ, LONGEST)
+            .await
+            .with_context(|| format!("greeting_file {name}"))?;
         // Keyed on the content: the same greeting is the same clip, a changed one another.
         let content = String::from_utf8_lossy(&bytes).into_owned();
         let filename = clips.name_for(&content, "", "greeting", "");

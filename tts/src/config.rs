@@ -25,6 +25,8 @@ pub struct Config {
     pub public_base_url: String,
     /// Where clips are kept.
     pub clip_store_url: String,
+    /// Who brings clips to the telephone's rate.
+    pub transcoder: voice_transcode::Engine,
     /// Key of clip names.
     pub secret_key: SecretString,
 }
@@ -56,6 +58,11 @@ impl Config {
             voice: env.text_or("GROQ_TTS_VOICE", "troy"),
             public_base_url: env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080"),
             clip_store_url: env.text_or("CLIP_STORE_URL", ".run/clips"),
+            transcoder: env.choice_or(
+                "TRANSCODER",
+                &voice_transcode::ENGINES,
+                voice_transcode::Engine::Native,
+            ),
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
         };
         env.finish(config)

@@ -19,6 +19,7 @@ use voice_clips::Clips;
 use voice_groq::{Groq, Proxy};
 use voice_proto::tts::v1::tts_service_server::TtsServiceServer;
 use voice_server::{Server, config::is_loopback_url};
+use voice_transcode::Transcoder;
 
 pub use crate::config::Config;
 use crate::{
@@ -57,7 +58,8 @@ impl Tts {
             tracing::warn!("GROQ_API_KEY is not set: espeak-ng speaks");
         }
         engines.push(Box::new(Espeak));
-        let synthesis = Synthesis::new(Engines::new(engines), clips);
+        let transcoder = Transcoder::new(config.transcoder).await.context("TRANSCODER")?;
+        let synthesis = Synthesis::new(Engines::new(engines), clips, transcoder);
         Ok(Self { config, listener, synthesis, groq })
     }
 
