@@ -14,7 +14,7 @@ use voice_server::config::Env;
 /// the simulators share nothing with the clients that are tested against them.
 const ARROWS: [(&str, &[&str]); 16] = [
     ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire", "transcode"]),
-    ("worker", &["audio", "groq", "jobs", "proto", "server", "signalwire"]),
+    ("worker", &["audio", "groq", "jobs", "proto", "server", "signalwire", "transcode"]),
     ("tts", &["audio", "clips", "groq", "proto", "server", "speech", "transcode"]),
     ("gateway", &["clips", "proto", "server"]),
     ("voice-call", &["speech"]),

@@ -30,10 +30,17 @@ pub fn resample(samples: &[f32], from_hertz: u32, to_hertz: u32) -> Vec<f32> {
 fn clip_resampler((from_hertz, to_hertz): Rates) -> Fft<f32> {
     // As long in time at every rate, so that the band's edge is as steep: 1,024 samples at 24 kHz.
     let block = (1024 * from_hertz as usize).div_ceil(24_000).max(1024);
+    // An even block, or half of it, the delay that is trimmed, would leave half a sample.
+    let unit = (from_hertz / greatest_common_divisor(from_hertz, to_hertz)) as usize;
+    let block = block.div_ceil(unit).next_multiple_of(2) * unit;
     // One sub-chunk: rubato's own choice of sub-chunks cuts into the telephone band from 24 to 8 kHz.
     let window = WindowFunction::BlackmanHarris2;
     Fft::new_custom(from_hertz as usize, to_hertz as usize, block, 1, 1, window, FixedSync::Input)
         .expect("rates are above zero")
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// Input samples that the stream resampler takes at a time: 5 ms at 24 kHz. What comes out lags half the filter,

@@ -172,7 +172,7 @@ mod tests {
         let pid = tempfile::NamedTempFile::new().unwrap();
         let (_path, hanging) = script(&format!("echo $$ > {}; exec sleep 600", pid.path().display()));
         let hanging = Ffmpeg { deadline: Duration::from_millis(300), ..hanging };
-        let error = hanging.transcode(&[0; 1 << 20], None, Duration::from_secs(1), "").await.unwrap_err();
+        let error = hanging.transcode(&vec![0; 1 << 20], None, Duration::from_secs(1), "").await.unwrap_err();
         assert!(matches!(error, TranscodeError::TooSlow(_)), "{error}");
         let pid = std::fs::read_to_string(pid).unwrap();
         let is_gone = || {

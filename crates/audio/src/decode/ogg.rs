@@ -88,7 +88,7 @@ fn next_page(bytes: &[u8]) -> Option<(Page, [u8; 4], &[u8])> {
         let lacing = bytes.get(at + 27..at + 27 + usize::from(header[26]))?;
         let body_at = at + 27 + lacing.len();
         let len: usize = lacing.iter().map(|lace| usize::from(*lace)).sum();
-        let Some(body) = bytes.get(body_at..body_at + len) else { return None };
+        let body = bytes.get(body_at..body_at + len)?;
         let [.., a, b, c, d] = *header.first_chunk::<18>()?;
         let mut position = [0; 8];
         position.copy_from_slice(&header[6..14]);
