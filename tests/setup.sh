@@ -24,9 +24,11 @@ if [ "$what" != check ]; then
   [ -d /usr/share/pocketsphinx/model/en-us/en-us ] || packages+=(pocketsphinx-en-us)
   has setpriv || packages+=(util-linux)
 fi
+# What transcoding is compared with.
+case $what in test | bench) has ffmpeg || packages+=(ffmpeg) ;; esac
+case $what in test) has sox || packages+=(sox) ;; esac
 # Peers that only benchmarks are compared with.
 if [ "$what" = bench ]; then
-  has ffmpeg || packages+=(ffmpeg)
   has nginx || packages+=(nginx-light)
 fi
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub public_base_url: String,
     /// Where clips are kept, for operators' own greetings.
     pub clip_store: Location,
+    /// Who makes operators' own greetings playable.
+    pub transcoder: voice_transcode::Engine,
     /// Key of clip names.
     pub secret_key: SecretString,
     /// Who answers.
@@ -125,6 +127,11 @@ impl Config {
             tts_addrs: env.text_or("TTS_ADDRS", "http://127.0.0.1:50053"),
             public_base_url,
             clip_store,
+            transcoder: env.choice_or(
+                "TRANSCODER",
+                &voice_transcode::ENGINES,
+                voice_transcode::Engine::Native,
+            ),
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
             assistants,
             max_calls: env.number_or("MAX_CALLS", 300, 1..=100_000) as usize,

@@ -1,11 +1,12 @@
-//! The operator's own greeting, made playable at start: any WAV, MP3, FLAC or Ogg Vorbis becomes a clip.
+//! The operator's own greeting, made playable at start: whatever the transcoder reads becomes a clip.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use voice_audio::{TELEPHONE_HERTZ, decode::decode, duration_of, mulaw, resample::resample, wav};
+use voice_audio::{TELEPHONE_HERTZ, duration_of, mulaw, wav};
 use voice_clips::Clips;
+use voice_transcode::Transcoder;
 
 use crate::{
     assistants::Assistants,
@@ -25,18 +26,21 @@ pub(crate) struct Recorded {
 }
 
 /// Gives every assistant with a greeting of its own the clip, and what is to be put under its name.
-pub(crate) fn prepare(
+pub(crate) async fn prepare(
     assistants: &mut Assistants,
     clips: &Clips,
+    transcoder: &Transcoder,
     public_base_url: &str,
 ) -> anyhow::Result<Vec<Recorded>> {
     let mut all = Vec::new();
     for assistant in assistants.all_mut() {
         let Some(path) = assistant.greeting_file.clone() else { continue };
         let name = path.display().to_string();
-        let bytes = std::fs::read(&path).with_context(|| format!("greeting_file {name}"))?;
-        let audio = decode(&bytes, LONGEST).with_context(|| format!("greeting_file {name}"))?;
-        let samples = resample(&audio.samples, audio.sample_rate_hertz, TELEPHONE_HERTZ);
+        let bytes = Bytes::from(std::fs::read(&path).with_context(|| format!("greeting_file {name}"))?);
+        let samples = transcoder
+            .transcode(bytes.clone(), TELEPHONE_HERTZ, LONGEST)
+            .await
+            .with_context(|| format!("greeting_file {name}"))?;
         // Keyed on the content: the same greeting is the same clip, a changed one another.
         let content = String::from_utf8_lossy(&bytes).into_owned();
         let filename = clips.name_for(&content, "", "greeting", "");

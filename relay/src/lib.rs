@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use voice_jobs::Jobs;
 use voice_proto::relay::v1::relay_service_server::RelayServiceServer;
 use voice_server::Server;
+use voice_transcode::Transcoder;
 
 pub use crate::config::Config;
 use crate::{
@@ -56,7 +57,9 @@ impl Relay {
         let listener = config.server.bind().await?;
         let mut assistants = config.assistants.clone();
         let clips = config.clip_store.open(&config.secret_key)?;
-        let recorded = greeting::prepare(&mut assistants, &clips, &config.public_base_url)?;
+        let transcoder = Transcoder::new(config.transcoder).await.context("TRANSCODER")?;
+        let recorded =
+            greeting::prepare(&mut assistants, &clips, &transcoder, &config.public_base_url).await?;
         // First part of call ids, and so of the ids of their jobs.
         let relay_id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
         let jobs = Jobs::connect_as(&relay_id, &config.redis_url, &config.job_queue).context("REDIS_URL")?;

@@ -12,10 +12,10 @@ use voice_server::config::Env;
 
 /// Which crates of this workspace a crate may name. Services never name each other; the call core knows only words;
 /// the simulators share nothing with the clients that are tested against them.
-const ARROWS: [(&str, &[&str]); 15] = [
-    ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire"]),
-    ("worker", &["audio", "groq", "jobs", "proto", "server", "signalwire"]),
-    ("tts", &["audio", "clips", "groq", "proto", "server", "speech"]),
+const ARROWS: [(&str, &[&str]); 16] = [
+    ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire", "transcode"]),
+    ("worker", &["audio", "groq", "jobs", "proto", "server", "signalwire", "transcode"]),
+    ("tts", &["audio", "clips", "groq", "proto", "server", "speech", "transcode"]),
     ("gateway", &["clips", "proto", "server"]),
     ("voice-call", &["speech"]),
     ("voice-audio", &[]),
@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("voice-signalwire", &[]),
     ("voice-sim", &["audio"]),
     ("voice-speech", &[]),
+    ("voice-transcode", &["audio"]),
     ("tests", &["audio", "proto"]),
 ];
 

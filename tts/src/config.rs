@@ -34,6 +34,8 @@ pub struct Config {
     pub clip_store: Location,
     /// What may be kept there.
     pub clip_limits: Limits,
+    /// Who brings clips to the telephone's rate.
+    pub transcoder: voice_transcode::Engine,
     /// Key of clip names.
     pub secret_key: SecretString,
 }
@@ -76,6 +78,11 @@ impl Config {
             public_base_url: env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080"),
             clip_store,
             clip_limits,
+            transcoder: env.choice_or(
+                "TRANSCODER",
+                &voice_transcode::ENGINES,
+                voice_transcode::Engine::Native,
+            ),
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
         };
         env.finish(config)

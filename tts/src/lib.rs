@@ -20,6 +20,7 @@ use voice_clips::Clips;
 use voice_groq::{Groq, Proxy};
 use voice_proto::tts::v1::tts_service_server::TtsServiceServer;
 use voice_server::{Server, config::is_loopback_url};
+use voice_transcode::Transcoder;
 
 pub use crate::config::Config;
 use crate::{
@@ -68,7 +69,8 @@ impl Tts {
         for engine in &engines {
             tracing::info!(engine = engine.name(), voices = ?engine.voices(), "an engine is there");
         }
-        let synthesis = Synthesis::new(Engines::new(engines), clips.clone());
+        let transcoder = Transcoder::new(config.transcoder).await.context("TRANSCODER")?;
+        let synthesis = Synthesis::new(Engines::new(engines), clips.clone(), transcoder);
         Ok(Self { config, listener, clips, synthesis, groq, piper })
     }
 

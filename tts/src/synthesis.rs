@@ -9,15 +9,16 @@ use std::{
 use async_stream::stream;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use voice_audio::{
-    TELEPHONE_HERTZ, mulaw,
-    resample::{StreamResampler, resample},
-    wav,
-};
+use voice_audio::{Audio, TELEPHONE_HERTZ, mulaw, resample::StreamResampler, wav};
 use voice_clips::{Clips, ClipsError};
 use voice_speech::{for_speech, pack};
+use voice_transcode::Transcoder;
 
-use crate::{engines::Engines, error::Error, level};
+use crate::{
+    engines::Engines,
+    error::{EngineError, Error},
+    level,
+};
 
 /// The longest text.
 const MOST_CHARS: usize = 4_000;
@@ -60,6 +61,7 @@ pub(crate) struct Format {
 pub(crate) struct Synthesis {
     engines: Engines,
     clips: Clips,
+    transcoder: Transcoder,
     /// One at a time for each clip: the second finds what the first has made.
     flights: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
@@ -85,8 +87,8 @@ impl Speech {
 }
 
 impl Synthesis {
-    pub(crate) fn new(engines: Engines, clips: Clips) -> Self {
-        Self { engines, clips, flights: Arc::default() }
+    pub(crate) fn new(engines: Engines, clips: Clips, transcoder: Transcoder) -> Self {
+        Self { engines, clips, transcoder, flights: Arc::default() }
     }
 
     /// Makes a clip, or finds it.
@@ -148,17 +150,20 @@ impl Synthesis {
                 }
             }
             let rate = spoken.rate;
-            // Milliseconds of CPU.
-            let piece = tokio::task::spawn_blocking(move || {
-                let gain = level::gain(&samples);
-                let even: Vec<f32> =
-                    level::trimmed(&samples, rate).iter().map(|sample| sample * gain).collect();
-                resample(&even, rate, TELEPHONE_HERTZ)
-            });
-            let piece = piece.await.ok().filter(|piece| !piece.is_empty());
-            let Some(piece) = piece else {
-                self.engines.failed(n, &crate::error::EngineError::new("nothing but silence came"));
-                return None;
+            let gain = level::gain(&samples);
+            let even = level::trimmed(&samples, rate).iter().map(|sample| sample * gain).collect();
+            let even = Audio { samples: even, sample_rate_hertz: rate };
+            let piece = match self.transcoder.resample(even, TELEPHONE_HERTZ).await {
+                Ok(piece) if !piece.is_empty() => piece,
+                Ok(_) => {
+                    self.engines.failed(n, &EngineError::new("nothing but silence came"));
+                    return None;
+                }
+                Err(error) => {
+                    // No engine's fault, but none can be heard without it.
+                    tracing::error!(%error, "a clip cannot be brought to the telephone's rate");
+                    return None;
+                }
             };
             if !all.is_empty() {
                 all.extend(std::iter::repeat_n(

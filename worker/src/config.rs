@@ -39,6 +39,8 @@ pub struct Config {
     pub llm: ProviderConfig,
     /// What may be downloaded.
     pub recordings: voice_signalwire::recordings::Policy,
+    /// Who decodes it.
+    pub transcoder: voice_transcode::Engine,
     /// How long a turn may take.
     pub turn_budget: Duration,
 }
@@ -81,6 +83,11 @@ impl Config {
             stt,
             llm,
             recordings,
+            transcoder: env.choice_or(
+                "TRANSCODER",
+                &voice_transcode::ENGINES,
+                voice_transcode::Engine::Native,
+            ),
             turn_budget: env.millis_or("TURN_BUDGET_MS", Duration::from_secs(8)),
         };
         env.finish(config)

@@ -25,6 +25,7 @@ use voice_jobs::{Consumer, ConsumerConfig, Jobs, JobsError};
 use voice_proto::worker::v1::worker_service_server::WorkerServiceServer;
 use voice_server::{Health, Server, config::is_loopback_url};
 use voice_signalwire::recordings::Recordings;
+use voice_transcode::Transcoder;
 
 pub use crate::config::{Config, ProviderConfig};
 use crate::{adapters::groq::Provider, consumer::Turns, turn::Ports};
@@ -53,6 +54,7 @@ impl Worker {
         let provider = provider(&config)?;
         let ports = Ports {
             recordings: Arc::new(Recordings::new(config.recordings.clone())),
+            transcoder: Transcoder::new(config.transcoder).await.context("TRANSCODER")?,
             transcribe: Arc::new(provider.clone()),
             reply: Arc::new(provider.clone()),
         };

@@ -5,8 +5,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::{sync::Semaphore, time::Instant};
-use voice_audio::{Audio, decode::decode, resample::resample, vad::find_speech, wav};
+use voice_audio::{Audio, resample::resample, vad::find_speech, wav};
 use voice_jobs::Progress;
+use voice_transcode::{TranscodeError, Transcoder};
 
 use crate::{
     error::TurnError,
@@ -40,6 +41,8 @@ static DECODING: Semaphore = Semaphore::const_new(4);
 pub(crate) struct Ports {
     /// Where callers' words are.
     pub recordings: Arc<dyn Recordings>,
+    /// What makes samples of them.
+    pub transcoder: Transcoder,
     /// Speech to text.
     pub transcribe: Arc<dyn Transcribe>,
     /// The language model.
@@ -131,10 +134,12 @@ async fn transcribe(
 ) -> Result<String, TurnError> {
     // Decoding and resampling take milliseconds of CPU.
     let permit = DECODING.acquire().await.expect("the semaphore is never closed");
-    let prepared = tokio::task::spawn_blocking(move || prepare(&bytes, piece.speech_start)).await;
+    let not_audio = |error: TranscodeError| TurnError::fatal("RECORDING_NOT_AUDIO", error.to_string());
+    let audio = ports.transcoder.decode(bytes, LONGEST).await.map_err(not_audio)?;
+    let prepared = tokio::task::spawn_blocking(move || prepare(audio, piece.speech_start)).await;
     drop(permit);
-    let broke = |error: tokio::task::JoinError| TurnError::fatal("RECORDING_NOT_AUDIO", error.to_string());
-    let Some(wav) = prepared.map_err(broke)?? else { return Ok(String::new()) };
+    let prepared = prepared.map_err(TranscodeError::from).map_err(not_audio)?;
+    let Some(wav) = prepared else { return Ok(String::new()) };
     let begun = Instant::now();
     let mut result = ports.transcribe.transcribe(wav.clone(), language, STT_LIMIT).await;
     if let Err(error) = &result
@@ -150,15 +155,14 @@ async fn transcribe(
 }
 
 /// Cuts a recording at the start of speech and makes it what the recogniser works on; `None` if nobody speaks in it.
-fn prepare(bytes: &[u8], speech_start: Duration) -> Result<Option<Bytes>, TurnError> {
-    let Audio { samples, sample_rate_hertz } =
-        decode(bytes, LONGEST).map_err(|error| TurnError::fatal("RECORDING_NOT_AUDIO", error.to_string()))?;
+fn prepare(audio: Audio, speech_start: Duration) -> Option<Bytes> {
+    let Audio { samples, sample_rate_hertz } = audio;
     let cut = (speech_start.saturating_sub(LEAD).as_secs_f64() * f64::from(sample_rate_hertz)) as usize;
     // A start beyond the end is a clock that ran elsewhere; the whole recording is the better guess.
     let samples = if cut < samples.len() { &samples[cut..] } else { &samples[..] };
     let voiced = find_speech(samples, sample_rate_hertz).map_or(Duration::ZERO, |span| span.voiced);
     if voiced < LEAST_VOICE {
-        return Ok(None);
+        return None;
     }
     // More than the recogniser works on is a waste to send; less is made up to it over there.
     let audio = if sample_rate_hertz > STT_HERTZ {
@@ -166,7 +170,7 @@ fn prepare(bytes: &[u8], speech_start: Duration) -> Result<Option<Bytes>, TurnEr
     } else {
         Audio { samples: samples.to_vec(), sample_rate_hertz }
     };
-    Ok(Some(wav::write_pcm16(&audio).into()))
+    Some(wav::write_pcm16(&audio).into())
 }
 
 async fn write_reply(

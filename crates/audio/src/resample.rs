@@ -2,9 +2,11 @@
 //! edge, half a block of delay that is trimmed); streams through a windowed sinc with kept state (delay of
 //! a few milliseconds).
 
+use std::sync::{Mutex, PoisonError};
+
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
-    Async, Fft, FixedAsync, FixedSync, Indexing, Resampler as _, SincInterpolationParameters,
+    Async, Fft, FixedAsync, FixedSync, Indexing, Resampler, SincInterpolationParameters,
     SincInterpolationType, WindowFunction,
 };
 
@@ -16,26 +18,38 @@ pub fn resample(samples: &[f32], from_hertz: u32, to_hertz: u32) -> Vec<f32> {
     if from_hertz == to_hertz || samples.is_empty() {
         return samples.to_vec();
     }
-    // One sub-chunk: rubato's own choice of sub-chunks cuts into the telephone band from 24 to 8 kHz.
-    let mut resampler = Fft::<f32>::new_custom(
-        from_hertz as usize,
-        to_hertz as usize,
-        1024,
-        1,
-        1,
-        WindowFunction::BlackmanHarris2,
-        FixedSync::Input,
-    )
-    .expect("rates are above zero");
+    let rates = (from_hertz, to_hertz);
+    let mut resampler = CLIPS.take(rates).unwrap_or_else(|| clip_resampler(rates));
     let input = InterleavedSlice::new(samples, 1, samples.len()).expect("one channel of known length");
-    resampler.process_all(&input, samples.len(), None).expect("buffers are sized by rubato").take_data()
+    let output =
+        resampler.process_all(&input, samples.len(), None).expect("buffers are sized by rubato").take_data();
+    CLIPS.give(rates, resampler);
+    output
 }
 
-/// Input frames that the stream resampler takes at a time: 5 ms at 24 kHz.
+fn clip_resampler((from_hertz, to_hertz): Rates) -> Fft<f32> {
+    // As long in time at every rate, so that the band's edge is as steep: 1,024 samples at 24 kHz.
+    let block = (1024 * from_hertz as usize).div_ceil(24_000).max(1024);
+    // An even block, or half of it, the delay that is trimmed, would leave half a sample.
+    let unit = (from_hertz / greatest_common_divisor(from_hertz, to_hertz)) as usize;
+    let block = block.div_ceil(unit).next_multiple_of(2) * unit;
+    // One sub-chunk: rubato's own choice of sub-chunks cuts into the telephone band from 24 to 8 kHz.
+    let window = WindowFunction::BlackmanHarris2;
+    Fft::new_custom(from_hertz as usize, to_hertz as usize, block, 1, 1, window, FixedSync::Input)
+        .expect("rates are above zero")
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// Input samples that the stream resampler takes at a time: 5 ms at 24 kHz. What comes out lags half the filter,
+/// 5.3 ms, behind.
 const STREAM_CHUNK: usize = 120;
 
 /// Resamples a stream, keeping its state across chunks.
 pub struct StreamResampler {
+    rates: Rates,
     inner: Option<Async<f32>>,
     pending: Vec<f32>,
     output: Vec<f32>,
@@ -43,13 +57,12 @@ pub struct StreamResampler {
     to_trim: usize,
     taken: usize,
     given: usize,
-    ratio: f64,
 }
 
 impl std::fmt::Debug for StreamResampler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamResampler")
-            .field("ratio", &self.ratio)
+            .field("rates", &self.rates)
             .field("given", &self.given)
             .finish_non_exhaustive()
     }
@@ -61,22 +74,15 @@ impl StreamResampler {
     /// # Panics
     /// When a rate is zero.
     pub fn new(from_hertz: u32, to_hertz: u32) -> Self {
+        let rates = (from_hertz, to_hertz);
+        let inner =
+            (from_hertz != to_hertz).then(|| STREAMS.take(rates).unwrap_or_else(|| stream_resampler(rates)));
         let ratio = f64::from(to_hertz) / f64::from(from_hertz);
-        let inner = (from_hertz != to_hertz).then(|| {
-            let parameters = SincInterpolationParameters {
-                // As long in time at every rate, so that the band's edge is as steep: 256 samples at 24 kHz.
-                sinc_len: (256 * from_hertz as usize).div_ceil(24_000).max(256),
-                f_cutoff: None,
-                oversampling_factor: 128,
-                interpolation: SincInterpolationType::Cubic,
-                window: WindowFunction::BlackmanHarris2,
-            };
-            Async::<f32>::new_sinc(ratio, 1.0, &parameters, STREAM_CHUNK, 1, FixedAsync::Input)
-                .expect("rates are above zero")
-        });
-        let to_trim = inner.as_ref().map_or(0, rubato::Resampler::output_delay);
-        let output = vec![0.0; inner.as_ref().map_or(0, rubato::Resampler::output_frames_max)];
-        Self { inner, pending: Vec::new(), output, to_trim, taken: 0, given: 0, ratio }
+        // Half the filter, less the step that the interpolator begins with.
+        let delay = (filter_len(from_hertz) as f64 / 2.0 * ratio - 1.0).round() as usize;
+        let to_trim = if inner.is_some() { delay } else { 0 };
+        let output = vec![0.0; inner.as_ref().map_or(0, Resampler::output_frames_max)];
+        Self { rates, inner, pending: Vec::new(), output, to_trim, taken: 0, given: 0 }
     }
 
     /// Takes input and appends what can be given by now.
@@ -93,7 +99,8 @@ impl StreamResampler {
 
     /// Gives what the filter still holds: the stream is over.
     pub fn finish(mut self, out: &mut Vec<f32>) {
-        let wanted = (self.taken as f64 * self.ratio).round() as usize;
+        let ratio = f64::from(self.rates.1) / f64::from(self.rates.0);
+        let wanted = (self.taken as f64 * ratio).round() as usize;
         while self.inner.is_some() && self.given < wanted {
             let before = out.len();
             self.pending.resize(STREAM_CHUNK, 0.0);
@@ -130,62 +137,59 @@ impl StreamResampler {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tone(hertz: f32, rate: u32, seconds: f32) -> Vec<f32> {
-        (0..(rate as f32 * seconds) as usize)
-            .map(|n| {
-                0.5 * (std::f64::consts::TAU * f64::from(hertz) * n as f64 / f64::from(rate)).sin() as f32
-            })
-            .collect()
-    }
-
-    fn level_db(samples: &[f32]) -> f32 {
-        let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
-        let power = middle.iter().map(|s| s * s).sum::<f32>() / middle.len() as f32;
-        10.0 * (power / 0.125).log10()
-    }
-
-    fn by_stream(samples: &[f32], from: u32, chunk: usize) -> Vec<f32> {
-        let mut resampler = StreamResampler::new(from, 8_000);
-        let mut out = Vec::new();
-        for piece in samples.chunks(chunk) {
-            resampler.push(piece, &mut out);
+impl Drop for StreamResampler {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            STREAMS.give(self.rates, inner);
         }
-        resampler.finish(&mut out);
-        out
-    }
-
-    #[test]
-    fn what_lies_above_the_band_is_gone_and_the_band_is_flat_on_both_paths() {
-        for rate in [24_000, 22_050, 16_000, 48_000] {
-            for (name, convert) in [
-                (
-                    "clip",
-                    Box::new(move |s: &[f32]| resample(s, rate, 8_000)) as Box<dyn Fn(&[f32]) -> Vec<f32>>,
-                ),
-                ("stream", Box::new(move |s: &[f32]| by_stream(s, rate, 431))),
-            ] {
-                let alias = level_db(&convert(&tone(5_000.0, rate, 1.0)));
-                assert!(alias < -80.0, "{name} {rate}: 5 kHz is at {alias} dB");
-                for hertz in [300.0, 1_000.0, 3_000.0, 3_400.0] {
-                    let gain = level_db(&convert(&tone(hertz, rate, 1.0)));
-                    assert!(gain.abs() < 0.5, "{name} {rate}: {hertz} Hz is at {gain} dB");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn chunk_borders_leave_no_trace_and_lengths_agree() {
-        let input = tone(700.0, 24_000, 0.5);
-        let whole = by_stream(&input, 24_000, input.len());
-        for chunk in [1, 7, 480, 1201] {
-            assert_eq!(by_stream(&input, 24_000, chunk), whole);
-        }
-        assert_eq!(whole.len(), 4_000);
-        assert_eq!(resample(&input, 24_000, 8_000).len(), 4_000);
     }
 }
+
+fn stream_resampler((from_hertz, to_hertz): Rates) -> Async<f32> {
+    let parameters = SincInterpolationParameters {
+        sinc_len: filter_len(from_hertz),
+        f_cutoff: None,
+        oversampling_factor: 128,
+        interpolation: SincInterpolationType::Cubic,
+        window: WindowFunction::BlackmanHarris2,
+    };
+    let ratio = f64::from(to_hertz) / f64::from(from_hertz);
+    Async::new_sinc(ratio, 1.0, &parameters, STREAM_CHUNK, 1, FixedAsync::Input)
+        .expect("rates are above zero")
+}
+
+/// As long in time at every rate, as above: 256 samples at 24 kHz. Whole vectors of 8.
+fn filter_len(from_hertz: u32) -> usize {
+    (256 * from_hertz as usize).div_ceil(24_000).next_multiple_of(8).max(256)
+}
+
+type Rates = (u32, u32);
+
+/// Resamplers at rest. Planning the FFT, or tabulating the sinc, takes as long as resampling a sentence.
+struct Pool<R>(Mutex<Vec<(Rates, R)>>);
+
+/// At most this many rest in a pool, about 2 MB; the longest unused goes.
+const AT_REST: usize = 16;
+
+static CLIPS: Pool<Fft<f32>> = Pool(Mutex::new(Vec::new()));
+static STREAMS: Pool<Async<f32>> = Pool(Mutex::new(Vec::new()));
+
+impl<R: Resampler<f32>> Pool<R> {
+    fn take(&self, rates: Rates) -> Option<R> {
+        let mut at_rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = at_rest.iter().rposition(|(of, _)| *of == rates)?;
+        Some(at_rest.remove(at).1)
+    }
+
+    fn give(&self, rates: Rates, mut resampler: R) {
+        resampler.reset();
+        let mut at_rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if at_rest.len() >= AT_REST {
+            at_rest.remove(0);
+        }
+        at_rest.push((rates, resampler));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,7 @@ fn setup(fault: Option<Fault>) -> Setup {
         Box::new(Tone { name: "first", fault, asked: asked.clone() }),
         Box::new(Tone { name: "second", fault: None, asked: Arc::default() }),
     ]);
-    Setup { synthesis: Synthesis::new(engines, clips), asked, _folder: folder }
+    Setup { synthesis: Synthesis::new(engines, clips, Transcoder::native()), asked, _folder: folder }
 }
 
 fn speech(text: &str) -> Speech {

@@ -96,7 +96,12 @@ fn request() -> TurnRequest {
 
 async fn turn(world: World, request: TurnRequest) -> (Result<Outcome, TurnError>, Vec<Progress>, Arc<World>) {
     let world = Arc::new(world);
-    let ports = Ports { recordings: world.clone(), transcribe: world.clone(), reply: world.clone() };
+    let ports = Ports {
+        recordings: world.clone(),
+        transcoder: Transcoder::native(),
+        transcribe: world.clone(),
+        reply: world.clone(),
+    };
     let notes = Notes::default();
     let result = run(&ports, request, Instant::now() + DEADLINE, &notes).await;
     (result, notes.0.into_inner().unwrap_or_default(), world)

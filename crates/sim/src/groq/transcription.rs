@@ -120,7 +120,13 @@ async fn listen(sim: &Sim, file: &Bytes) -> Result<Heard, Refusal> {
         Ok(audio) if audio.duration() < SHORTEST => return Err(too_short()),
         Ok(audio) => audio,
         Err(AudioError::Empty) => return Err(too_short()),
-        Err(AudioError::UnknownFormat(_) | AudioError::BrokenHeader(_) | AudioError::TooLong { .. }) => {
+        Err(
+            AudioError::UnknownFormat(_)
+            | AudioError::BrokenHeader(_)
+            | AudioError::Broken(_)
+            | AudioError::CutOff(_)
+            | AudioError::TooLong { .. },
+        ) => {
             return Err(Refusal::bad_request("could not process file - is it a valid media file?"));
         }
     };
