@@ -80,7 +80,7 @@ impl Waiter {
                 let config = AsyncConnectionConfig::new()
                     .set_connection_timeout(Some(Duration::from_secs(2)))
                     .set_response_timeout(None);
-                empty.insert(jobs.inner.client.get_multiplexed_async_connection_with_config(&config).await?)
+                empty.insert(jobs.inner.broker.connect_with(&config).await?)
             }
         };
         let queue = &jobs.inner.store.keys.queue;
