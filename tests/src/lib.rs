@@ -5,6 +5,7 @@ pub mod child;
 pub mod groq;
 pub mod mesh;
 pub mod phone;
+pub mod redis;
 pub mod show;
 pub mod speech;
 
@@ -12,3 +13,5 @@ pub mod speech;
 mod house;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod wire;

@@ -42,6 +42,8 @@ pub struct Options {
     pub groq_args: Vec<String>,
     /// A Redis that is there already; otherwise the mesh starts one.
     pub redis_url: Option<String>,
+    /// Variables of single services, over all others: service, name, value.
+    pub own_env: Vec<(&'static str, &'static str, String)>,
 }
 
 /// A running mesh. Everything ends when it is dropped.
@@ -55,6 +57,7 @@ pub struct Mesh {
     pub folder: PathBuf,
     children: BTreeMap<String, Child>,
     env: Vec<(String, String)>,
+    own_env: Vec<(&'static str, &'static str, String)>,
     ports: BTreeMap<&'static str, u16>,
 }
 
@@ -97,7 +100,7 @@ impl Mesh {
         let groq_sim = GroqSim::new(groq.said("base_url")?);
         children.insert("signalwire".to_owned(), signalwire);
         children.insert("groq".to_owned(), groq);
-        let mut mesh = Self { phone, groq: groq_sim, folder, children, env, ports };
+        let mut mesh = Self { phone, groq: groq_sim, folder, children, env, own_env: options.own_env, ports };
         for service in SERVICES {
             mesh.restart(service).await?;
         }
@@ -111,7 +114,10 @@ impl Mesh {
     /// When it cannot be started.
     pub async fn restart(&mut self, service: &str) -> anyhow::Result<()> {
         self.children.remove(service);
-        let child = start(&self.folder, service, service, &[], &self.env).await?;
+        let mut env = self.env.clone();
+        let own = self.own_env.iter().filter(|(owner, _, _)| *owner == service);
+        env.extend(own.map(|(_, name, value)| ((*name).to_owned(), value.clone())));
+        let child = start(&self.folder, service, service, &[], &env).await?;
         self.children.insert(service.to_owned(), child);
         Ok(())
     }
@@ -380,7 +386,7 @@ fn environment(
 }
 
 /// Ports that are free now. All are held until the last is found, so that they differ.
-fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let held: Vec<TcpListener> =
         (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let ports: Vec<u16> =

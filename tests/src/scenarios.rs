@@ -1,10 +1,14 @@
 //! Calls that go well, and calls that do not.
 
 mod conversation;
+mod crashes;
 mod edges;
 mod faults;
+mod golden;
+mod job_edges;
 mod jobs;
 mod line;
+mod lines;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
