@@ -9,6 +9,8 @@ pub(crate) const REVOKED: &str = "voice:revoked:";
 pub(crate) const PROGRESS: &str = "voice:progress:";
 /// Prefix of a result, as Celery names it.
 pub(crate) const RESULT: &str = "celery-task-meta-";
+/// Prefix of what notes that a job exists.
+pub(crate) const KNOWN: &str = "voice:known:";
 /// Prefix of what a worker holds.
 pub(crate) const HELD: &str = "voice:held:";
 
@@ -79,5 +81,5 @@ pub(crate) fn revoked(job_id: &str) -> String {
 
 /// Key that notes that a job of ours exists, before anybody has claimed it.
 pub(crate) fn known(job_id: &str) -> String {
-    format!("voice:known:{job_id}")
+    format!("{KNOWN}{job_id}")
 }
