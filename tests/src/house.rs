@@ -31,7 +31,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that have one place: the crates that may name them.
-const PLACES: [(&str, &[&str]); 8] = [
+const PLACES: [(&str, &[&str]); 9] = [
+    ("deadpool", &["voice-jobs"]),
     ("deadpool-redis", &["voice-jobs"]),
     ("tokio-tungstenite", &["voice-signalwire", "voice-sim"]),
     ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),

@@ -312,6 +312,14 @@ async fn start(
 /// When neither is installed.
 pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
     let [port] = free_ports::<1>()?;
+    Ok((redis_at(folder, port).await?, format!("redis://127.0.0.1:{port}/0")))
+}
+
+/// The same at a port, as one that is started again.
+///
+/// # Errors
+/// When neither is installed.
+pub async fn redis_at(folder: &Path, port: u16) -> anyhow::Result<Child> {
     let program = redis_server()?;
     let args =
         ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"];
@@ -330,7 +338,7 @@ pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     })
     .await?;
-    Ok((child, format!("redis://127.0.0.1:{port}/0")))
+    Ok(child)
 }
 
 /// The server that is installed: redis or valkey.

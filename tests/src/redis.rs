@@ -75,10 +75,8 @@ impl Probe {
     /// # Errors
     /// When it is refused, or Redis is away.
     pub async fn ask(&mut self, command: &[&str]) -> anyhow::Result<Reply> {
-        let mut text = format!("*{}\r\n", command.len());
-        for part in command {
-            text.push_str(&format!("${}\r\n{part}\r\n", part.len()));
-        }
+        let parts = command.iter().map(|part| format!("${}\r\n{part}\r\n", part.len()));
+        let text = format!("*{}\r\n{}", command.len(), parts.collect::<String>());
         self.socket.write_all(text.as_bytes()).await?;
         match self.next().await? {
             Reply::Refused(why) => bail!("{command:?}: {why}"),
@@ -200,7 +198,8 @@ impl Sentinel {
     pub async fn start(folder: &Path, password: &str) -> anyhow::Result<Self> {
         let [one, two, watcher] = free_ports::<3>()?;
         let common = format!("bind 127.0.0.1\nsave \"\"\ndir {}\n", folder.display());
-        let server = format!("{common}requirepass {password}\nmasterauth {password}\nrepl-diskless-sync-delay 0\n");
+        let server =
+            format!("{common}requirepass {password}\nmasterauth {password}\nrepl-diskless-sync-delay 0\n");
         let first = configured(folder, "first", one, &server, &[]).await?;
         let second =
             configured(folder, "second", two, &format!("{server}replicaof 127.0.0.1 {one}\n"), &[]).await?;
@@ -246,7 +245,8 @@ async fn configured(
     all.extend(args.iter().map(|arg| (*arg).to_owned()));
     let program = redis_server()?;
     let child =
-        Child::start(Spec { name, program: &program, args: &all, env: &[], folder, announces: false }).await?;
+        Child::start(Spec { name, program: &program, args: &all, env: &[], folder, announces: false })
+            .await?;
     eventually(PATIENCE, name, async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await?;
     Ok(child)
 }

@@ -12,6 +12,7 @@ mod lines;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
+mod soak;
 
 use std::{path::Path, process::Stdio, time::Duration};
 

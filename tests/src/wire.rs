@@ -101,7 +101,8 @@ impl Wire {
         let mut probe = Probe::connect(redis_url).await?;
         let mut by_hash = BTreeMap::new();
         for (name, text) in scripts()? {
-            by_hash.extend(probe.ask(&["SCRIPT", "LOAD", &text]).await?.texts().pop().map(|hash| (hash, name)));
+            by_hash
+                .extend(probe.ask(&["SCRIPT", "LOAD", &text]).await?.texts().pop().map(|hash| (hash, name)));
         }
         let shared = Arc::new(Shared {
             upstream: host.to_owned(),
@@ -161,6 +162,9 @@ impl Shared {
         let carried = async {
             self.whole().await;
             let server = TcpStream::connect(&self.upstream).await?;
+            // What is written in two pieces must not wait for the first to be acknowledged.
+            client.set_nodelay(true)?;
+            server.set_nodelay(true)?;
             let sent = Sent::default();
             let (client_reader, client_writer) = client.into_split();
             let (server_reader, server_writer) = server.into_split();

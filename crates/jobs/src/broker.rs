@@ -99,7 +99,9 @@ impl Broker {
             None => self.info.addr(),
         };
         match address {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => (host.clone(), *port),
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                (host.clone(), *port)
+            }
             other => (other.to_string(), 0),
         }
     }
@@ -187,17 +189,22 @@ impl Sentinels {
         };
         let Some((host, port)) = answer? else {
             let told = format!("\"{}\"", self.service);
-            return Err((ErrorKind::MasterNameNotFoundBySentinel, "sentinel knows no such service", told).into());
+            return Err(
+                (ErrorKind::MasterNameNotFoundBySentinel, "sentinel knows no such service", told).into()
+            );
         };
         let master = info.clone().set_addr(at(sentinel, host, port));
         let (role,): (String,) = match query(&master, &redis::cmd("ROLE")).await? {
-            Value::Array(parts) => redis::from_redis_value(Value::Array(parts.into_iter().take(1).collect()))?,
+            Value::Array(parts) => {
+                redis::from_redis_value(Value::Array(parts.into_iter().take(1).collect()))?
+            }
             other => redis::from_redis_value(other)?,
         };
         if role == "master" {
             Client::open(master)
         } else {
-            Err((ErrorKind::MasterNameNotFoundBySentinel, "what sentinel calls the master is none", role).into())
+            Err((ErrorKind::MasterNameNotFoundBySentinel, "what sentinel calls the master is none", role)
+                .into())
         }
     }
 }
@@ -225,7 +232,8 @@ fn at(like: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
 
 /// Reads `[user:password@]host[:port][,host[:port]…]/service[/db]`.
 fn sentinels(scheme: &str, rest: &str) -> Result<(ConnectionInfo, Sentinels), JobsError> {
-    let (who, rest) = rest.rsplit_once('@').map_or((String::new(), rest), |(who, rest)| (format!("{who}@"), rest));
+    let (who, rest) =
+        rest.rsplit_once('@').map_or((String::new(), rest), |(who, rest)| (format!("{who}@"), rest));
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (service, db) = path.split_once('/').unwrap_or((path, "0"));
     if service.is_empty() {
@@ -237,7 +245,9 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(ConnectionInfo, Sentinels), Jo
         let info = format!("{scheme}://{who}{host}/{db}").into_connection_info().map_err(bad)?;
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
         addresses.push(match info.addr() {
-            like @ (ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. }) if !has_port => {
+            like @ (ConnectionAddr::Tcp(name, _) | ConnectionAddr::TcpTls { host: name, .. })
+                if !has_port =>
+            {
                 at(like, name.clone(), SENTINEL_PORT)
             }
             address => address.clone(),
@@ -251,7 +261,9 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(ConnectionInfo, Sentinels), Jo
 /// Whether an error says that its connection is of no further use: it is broken, it stays silent, or it leads to a
 /// server that is the master no more.
 pub(crate) fn is_spent(error: &RedisError) -> bool {
-    error.is_connection_dropped() || error.is_io_error() || matches!(error.code(), Some("READONLY" | "MASTERDOWN"))
+    error.is_connection_dropped()
+        || error.is_io_error()
+        || matches!(error.code(), Some("READONLY" | "MASTERDOWN"))
 }
 
 fn bad(why: impl fmt::Display) -> JobsError {
@@ -269,7 +281,11 @@ impl managed::Manager for Finder {
         self.0.connect().boxed().await
     }
 
-    async fn recycle(&self, connection: &mut MultiplexedConnection, _: &Metrics) -> RecycleResult<RedisError> {
+    async fn recycle(
+        &self,
+        connection: &mut MultiplexedConnection,
+        _: &Metrics,
+    ) -> RecycleResult<RedisError> {
         redis::cmd("PING").query_async::<()>(connection).await.map_err(RecycleError::Backend)
     }
 }

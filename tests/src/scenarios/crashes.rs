@@ -101,15 +101,14 @@ enum Fault {
 async fn every_step(fault: Fault) {
     let all = STEPS.into_iter().flat_map(|step| [(step, When::Before), (step, When::After)]);
     // What a living worker claimed without learning of it stays in its hands, for as long as its lease is renewed.
-    let all = all.filter(|(step, when)| {
-        !matches!((fault, step.script, when), (Fault::HungUp, "claim", When::After))
-    });
+    let all = all
+        .filter(|(step, when)| !matches!((fault, step.script, when), (Fault::HungUp, "claim", When::After)));
     let tries = all.map(async |(step, when)| {
         let tried = attempt(step, when, fault).await;
         tried.err().map(|error| format!("{when:?} {step:?}: {error:#}"))
     });
-    let failures: Vec<String> =
-        futures::stream::iter(tries).buffer_unordered(AT_ONCE).filter_map(async |failure| failure).collect().await;
+    let failures: Vec<_> = futures::stream::iter(tries).buffer_unordered(AT_ONCE).collect().await;
+    let failures: Vec<String> = failures.into_iter().flatten().collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
@@ -152,7 +151,8 @@ impl Plant {
         let (redis, redis_url) = own_redis(&folder).await?;
         let stt = format!("canned={QUESTION}");
         // Slow enough for a heartbeat in mid-job.
-        let args = ["groq", "--api-key", "gsk_test", "--stt", &stt, "--tts", "canned", "--first-token-ms", "600"];
+        let args =
+            ["groq", "--api-key", "gsk_test", "--stt", &stt, "--tts", "canned", "--first-token-ms", "600"];
         let args = args.map(str::to_owned);
         let program = binary("voice-sim");
         let spec =

@@ -6,9 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost_types::{Duration as ProtoDuration, Timestamp};
 use serde_json::{Value, json};
 use voice_jobs::{Jobs, NewJob};
-use voice_proto::worker::v1::{
-    CreateJobRequest, GetJobRequest, HistoryMessage, JobState, Speaker,
-};
+use voice_proto::worker::v1::{CreateJobRequest, GetJobRequest, HistoryMessage, JobState, Speaker};
 
 use super::*;
 use crate::{mesh::eventually, redis::Probe};
@@ -89,7 +87,8 @@ async fn a_job_made_by_rpc_and_the_same_job_made_by_python_are_equal() {
     };
     worker.create_job(request("in-the-way")).await.unwrap();
     eventually(LIMIT, "a worker without a free place", async || {
-        let job = worker.get_job(GetJobRequest { job_id: "in-the-way".into() }).await.ok()?.into_inner().job?;
+        let job =
+            worker.get_job(GetJobRequest { job_id: "in-the-way".into() }).await.ok()?.into_inner().job?;
         (job.state() == JobState::Started).then_some(())
     })
     .await
@@ -110,7 +109,9 @@ async fn a_job_made_by_rpc_and_the_same_job_made_by_python_are_equal() {
     // The API makes the form of three arguments; the queue itself carries the other one as well.
     let jobs = Jobs::connect(&redis_url.clone().into(), &queue).unwrap();
     let two = vec![recording_uri.clone().into(), json!([])];
-    jobs.enqueue(&NewJob { id: "two".into(), args: two, ..NewJob::new("get_llm_response_task") }).await.unwrap();
+    jobs.enqueue(&NewJob { id: "two".into(), args: two, ..NewJob::new("get_llm_response_task") })
+        .await
+        .unwrap();
     let mut probe = Probe::connect(&redis_url).await.unwrap();
     let ours = taken(&mut probe, &queue).await;
 

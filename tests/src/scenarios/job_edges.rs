@@ -5,8 +5,9 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 use voice_proto::worker::v1::{
-    CancelJobRequest, CreateJobRequest, GetJobRequest, Job, JobState, ListDeadJobsRequest, ListDeadJobsResponse,
-    RequeueDeadJobRequest, WatchJobRequest, job_event, worker_service_client::WorkerServiceClient,
+    CancelJobRequest, CreateJobRequest, GetJobRequest, Job, JobState, ListDeadJobsRequest,
+    ListDeadJobsResponse, RequeueDeadJobRequest, WatchJobRequest, job_event,
+    worker_service_client::WorkerServiceClient,
 };
 
 use super::*;
@@ -25,9 +26,8 @@ async fn job(worker: &Worker, job_id: &str) -> Job {
 
 async fn comes_to(worker: &Worker, job_id: &str, state: JobState) -> Job {
     let what = format!("{job_id} {state:?}");
-    let reached = eventually(LIMIT, &what, async || {
-        Some(job(worker, job_id).await).filter(|job| job.state() == state)
-    });
+    let reached =
+        eventually(LIMIT, &what, async || Some(job(worker, job_id).await).filter(|job| job.state() == state));
     reached.await.unwrap()
 }
 
@@ -160,7 +160,8 @@ async fn a_dead_job_goes_back_once_and_begins_anew() {
         "headers": { "id": "again", "task": "get_llm_response_task", "voice_deadline": 1 },
         "properties": { "delivery_tag": "tag-1", "body_encoding": "base64", "delivery_info": {} },
     });
-    let entry = json!({ "id": "dead-1", "reason": "KILLS_WORKERS", "at": "1", "message": message.to_string() });
+    let entry =
+        json!({ "id": "dead-1", "reason": "KILLS_WORKERS", "at": "1", "message": message.to_string() });
     probe.ask(&["LPUSH", &format!("voice:dead:{queue}"), &entry.to_string()]).await.unwrap();
     let requeue = || RequeueDeadJobRequest { dead_job_id: "dead-1".into() };
     let (one, other) = {

@@ -1,7 +1,6 @@
 //! Redis out of reach in mid-call: a line that is cut, and a master that dies.
 
-use std::time::SystemTime;
-
+use prost_types::Timestamp;
 use tokio::task::JoinSet;
 use voice_proto::{
     relay::v1::CallEvent,
@@ -10,7 +9,7 @@ use voice_proto::{
 
 use super::*;
 use crate::{
-    mesh::{eventually, own_redis},
+    mesh::{eventually, own_redis, redis_at},
     redis::{Probe, Sentinel},
     speech::{hosted, spoken, target_folder},
     wire::Wire,
@@ -83,11 +82,11 @@ async fn the_master_may_die_in_mid_call_when_sentinels_watch_over_it() {
     ask(&caller, &mut watch).await;
     let mut recordings = JoinSet::new();
     let recording_uri = hosted(spoken(QUESTION).await.unwrap(), &mut recordings).await.unwrap();
-    let soon = SystemTime::now() + Duration::from_secs(3);
+    let soon = jiff::Timestamp::now().as_second() + 3;
     let scheduled = CreateJobRequest {
         job_id: "scheduled".into(),
         recording_uri,
-        start_time: Some(soon.into()),
+        start_time: Some(Timestamp { seconds: soon, nanos: 0 }),
         ..CreateJobRequest::default()
     };
     let mut worker = mesh.worker().await.unwrap();
@@ -116,4 +115,43 @@ async fn the_master_may_die_in_mid_call_when_sentinels_watch_over_it() {
         job.completed
     });
     assert_eq!(job.await.unwrap().reply, ANSWER);
+}
+
+/// One turn while Redis fails, and one when it is well again.
+async fn survives(mesh: &Mesh, fail: impl AsyncFnOnce(), mend: impl AsyncFnOnce()) {
+    let (caller, mut watch) = greeted(mesh).await;
+    ask(&caller, &mut watch).await;
+    fail().await;
+    caller.say(QUESTION).await.unwrap();
+    watch.until(LIMIT, failed).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+    mend().await;
+    ask(&caller, &mut watch).await;
+    assert!(replies(&watch).join(" ").ends_with(ANSWER));
+}
+
+#[tokio::test]
+async fn redis_may_be_gone_and_come_back_empty_in_mid_call() {
+    let folder = folder();
+    let (mut redis, redis_url) = own_redis(&folder).await.unwrap();
+    let mesh = mesh(Options { redis_url: Some(redis_url.clone()), ..Options::default() }).await;
+    let port = redis_url.trim_end_matches("/0").rsplit_once(':').unwrap().1.parse().unwrap();
+    let mut again = None;
+    survives(
+        &mesh,
+        async || redis.kill().await.unwrap(),
+        async || again = Some(redis_at(&folder, port).await.unwrap()),
+    )
+    .await;
+    assert!(again.unwrap().is_running());
+}
+
+#[tokio::test]
+async fn redis_may_be_out_of_memory_in_mid_call() {
+    let mesh = mesh(Options::default()).await;
+    let limit = async |memory: &str| {
+        let mut probe = Probe::connect(&mesh.env("REDIS_URL")).await.unwrap();
+        probe.ask(&["CONFIG", "SET", "maxmemory", memory]).await.unwrap();
+    };
+    survives(&mesh, async || limit("1mb").await, async || limit("0").await).await;
 }
