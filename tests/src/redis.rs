@@ -191,11 +191,11 @@ impl Sentinel {
     /// The name that the Sentinel knows the master by.
     const SERVICE: &str = "voices";
 
-    /// Starts them, and waits until the replica follows.
+    /// Starts them, and waits until the replica follows. `sentinel_settings` are the Sentinel's own.
     ///
     /// # Errors
     /// When one of them cannot be started.
-    pub async fn start(folder: &Path, password: &str) -> anyhow::Result<Self> {
+    pub async fn start(folder: &Path, password: &str, sentinel_settings: &str) -> anyhow::Result<Self> {
         let [one, two, watcher] = free_ports::<3>()?;
         let common = format!("bind 127.0.0.1\nsave \"\"\ndir {}\n", folder.display());
         let server =
@@ -206,7 +206,8 @@ impl Sentinel {
         let service = Self::SERVICE;
         let settings = format!(
             "{common}sentinel monitor {service} 127.0.0.1 {one} 1\nsentinel auth-pass {service} {password}\n\
-             sentinel down-after-milliseconds {service} 500\nsentinel failover-timeout {service} 2000\n"
+             sentinel down-after-milliseconds {service} 500\nsentinel failover-timeout {service} 2000\n\
+             {sentinel_settings}\n"
         );
         let sentinel = configured(folder, "sentinel", watcher, &settings, &["--sentinel"]).await?;
         let servers = [one, two].map(|port| format!("redis://:{password}@127.0.0.1:{port}/0"));
@@ -215,6 +216,8 @@ impl Sentinel {
         eventually(PATIENCE, "a replica that follows and that the sentinel knows", async || {
             let socket = TcpStream::connect(("127.0.0.1", watcher)).await.ok()?;
             let mut probe = Probe { socket, buffer: BytesMut::new() };
+            // Refused where it has no password, which is as well.
+            let _ = probe.ask(&["AUTH", password]).await;
             let replicas = probe.ask(&["SENTINEL", "REPLICAS", service]).await.ok()?.texts();
             let is_linked = replicas.windows(2).any(|pair| pair == ["master-link-status", "ok"]);
             is_linked.then_some(())

@@ -36,6 +36,8 @@ enum Way {
     Later,
     /// Its first attempt fails in a way that may pass.
     Retried,
+    /// Its worker is asked to stop, and hands it back.
+    Stopped,
 }
 
 /// Something that a worker asks of Redis on a job's way.
@@ -56,7 +58,7 @@ const fn step(way: Way, script: &'static str, with: &'static str) -> Step {
 /// The first claim is made before anything of the job is known.
 const CLAIM: Step = Step { is_within: false, ..step(Way::Straight, "claim", "") };
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 13] = [
     CLAIM,
     step(Way::Straight, "emit", "\"fetched\""),
     step(Way::Straight, "emit", "\"transcript\""),
@@ -68,6 +70,9 @@ const STEPS: [Step; 11] = [
     step(Way::Later, "start", "{id}"),
     step(Way::Later, "settle", "SUCCESS"),
     step(Way::Retried, "settle", "RETRY"),
+    step(Way::Stopped, "settle", "back"),
+    // Its goodbye: a lease of nothing.
+    step(Way::Stopped, "tend", "\r\n0\r\n"),
 ];
 
 /// What producers and operators ask of Redis, and no worker on a job's way.
@@ -120,9 +125,14 @@ async fn attempt(step: Step, when: When, fault: Fault) -> anyhow::Result<()> {
         Fault::Killed => {
             plant.workers[0].kill().await?;
             plant.is_in_one_place().await?;
-            plant.hire("second", &plant.redis_url.clone()).await?;
+            plant.replace_worker().await?;
         }
-        Fault::HungUp => plant.wire.hang_up(),
+        Fault::HungUp => {
+            plant.wire.hang_up();
+            if step.way == Way::Stopped {
+                plant.replace_worker().await?;
+            }
+        }
     }
     plant.ends_well().await
 }
@@ -175,6 +185,7 @@ impl Plant {
             Way::Retried => {
                 groq.faults(json!({ "stt": { "kind": "status", "status": 500, "count": 2 } })).await?;
             }
+            Way::Stopped => groq.faults(json!({ "stt": { "kind": "hang", "count": 1 } })).await?,
         }
         jobs.enqueue(&job).await?;
         let wire = Wire::lay(&redis_url).await?;
@@ -206,6 +217,14 @@ impl Plant {
             once_seen: if is_within { self.job_id.clone() } else { String::new() },
         });
         self.hire("doomed", &self.wire.url.clone()).await?;
+        if step.way == Way::Stopped {
+            let stream = format!("voice:progress:{}", self.job_id);
+            eventually(LIMIT, "the job's start", async || {
+                (self.probe.ask(&["EXISTS", &stream]).await.ok()?.number() == 1).then_some(())
+            })
+            .await?;
+            self.workers[0].signal("TERM").await?;
+        }
         let ended = self.events();
         let reached = tokio::select! {
             reached = &mut stop.reached => Some(reached),
@@ -219,12 +238,19 @@ impl Plant {
         Ok(stop)
     }
 
+    /// Another worker, with a good line and a provider that is well.
+    async fn replace_worker(&mut self) -> anyhow::Result<()> {
+        self.groq.faults(json!({ "stt": null })).await?;
+        self.hire("second", &self.redis_url.clone()).await
+    }
+
     async fn hire(&mut self, name: &str, redis_url: &str) -> anyhow::Result<()> {
         let env = [
             ("REDIS_URL", redis_url),
             ("JOB_QUEUE", QUEUE),
             ("GROQ_BASE_URL", self.groq.base()),
             ("GROQ_API_KEY", "gsk_test"),
+            ("DRAIN_SECONDS", "1"),
             ("RECORDING_ALLOWED_HOSTS", "127.0.0.1"),
             ("RECORDING_ALLOW_PRIVATE", "true"),
             ("WORKER_LISTEN_ADDR", "127.0.0.1:0"),

@@ -2,6 +2,7 @@
 
 use prost_types::Timestamp;
 use tokio::task::JoinSet;
+use voice_jobs::Jobs;
 use voice_proto::{
     relay::v1::CallEvent,
     worker::v1::{CreateJobRequest, GetJobRequest},
@@ -76,7 +77,7 @@ async fn a_relay_cut_off_from_redis_for_ten_seconds_costs_an_apology_and_not_the
 
 #[tokio::test]
 async fn the_master_may_die_in_mid_call_when_sentinels_watch_over_it() {
-    let mut redis = Sentinel::start(&folder(), "p4ss").await.unwrap();
+    let mut redis = Sentinel::start(&folder(), "p4ss", "").await.unwrap();
     let mesh = mesh(Options { redis_url: Some(redis.url.clone()), ..Options::default() }).await;
     let (caller, mut watch) = greeted(&mesh).await;
     ask(&caller, &mut watch).await;
@@ -115,6 +116,15 @@ async fn the_master_may_die_in_mid_call_when_sentinels_watch_over_it() {
         job.completed
     });
     assert_eq!(job.await.unwrap().reply, ANSWER);
+}
+
+#[tokio::test]
+async fn sentinels_may_have_a_password_and_not_know_the_master_yet() {
+    let redis = Sentinel::start(&folder(), "p4ss", "requirepass p4ss").await.unwrap();
+    Jobs::connect(&redis.url.clone().into(), "celery").unwrap().ping().await.unwrap();
+    let unknown = redis.url.replace("/voices", "/others");
+    let refused = Jobs::connect(&unknown.into(), "celery").unwrap().ping().await.unwrap_err();
+    assert!(refused.to_string().contains("\"others\""), "{refused}");
 }
 
 /// One turn while Redis fails, and one when it is well again.
