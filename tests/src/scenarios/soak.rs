@@ -33,6 +33,10 @@ const AT_ONCE: usize = 32;
 /// One job in so many is a whole turn; the others are too late, which costs the queue the same and the provider nothing.
 const WHOLE: usize = 16;
 
+/// How often a mesh is looked at that rests, and for how long it must have done so.
+const RESTS: usize = 5;
+const REST: Duration = Duration::from_millis(500);
+
 /// Allocators keep some of what they once had.
 const MOST_GROWTH_MB: f64 = 24.0;
 
@@ -48,7 +52,7 @@ struct Soak {
 }
 
 /// What is held open.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Footprint {
     connections: usize,
     channels: BTreeSet<String>,
@@ -57,10 +61,22 @@ struct Footprint {
     files: [usize; 2],
 }
 
+impl Footprint {
+    /// Whichever is more of each; the channels are those of the other.
+    fn or_more(self, other: Self) -> Self {
+        Self {
+            connections: self.connections.max(other.connections),
+            patterns: self.patterns.max(other.patterns),
+            files: [0, 1].map(|n| self.files[n].max(other.files[n])),
+            channels: other.channels,
+        }
+    }
+}
+
 impl Soak {
     /// Every line breaks, and then there is a round of jobs and a call.
     async fn round(&mut self) {
-        self.wires.iter().for_each(Wire::hang_up);
+        self.break_lines().await;
         let jobs = (0..ROUND).map(|_| self.made.fetch_add(1, Ordering::Relaxed));
         let jobs = futures::stream::iter(jobs.map(|n| self.job(n))).buffer_unordered(AT_ONCE).collect::<()>();
         let call = async {
@@ -132,24 +148,51 @@ impl Soak {
         }
     }
 
-    /// Breaks every line, and waits until what is held open is what was before.
-    async fn comes_back_to(&mut self, before: &Footprint) {
-        let mut last = None;
-        let settled = tokio::time::timeout(LIMIT, async {
-            loop {
-                // How many connections a pool has made depends on the moment; broken ones go.
-                self.wires.iter().for_each(Wire::hang_up);
-                for _ in 0..40 {
-                    let now = self.footprint().await;
-                    if now == *before {
-                        return;
-                    }
-                    last = Some(now);
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
+    /// Ends every connection to Redis, while nothing is in hand: every job that was made has been let go.
+    async fn break_lines(&mut self) {
+        let queue = self.mesh.env("JOB_QUEUE");
+        let probe = &mut self.probe;
+        let idle = eventually(LIMIT, "empty hands", async || {
+            let mut left = probe.ask(&["LLEN", &queue]).await.ok()?.number();
+            left += probe.ask(&["HLEN", "unacked"]).await.ok()?.number();
+            (left == 0).then_some(())
         });
-        assert!(settled.await.is_ok(), "{last:#?} instead of {before:#?}");
+        idle.await.unwrap();
+        self.wires.iter().for_each(Wire::hang_up);
+    }
+
+    /// The most that is held open by a mesh that rests, over several times that its lines were made anew: how many
+    /// connections a pool has depends on the moment.
+    async fn at_rest(&mut self) -> Footprint {
+        let mut most: Option<Footprint> = None;
+        for _ in 0..RESTS {
+            self.break_lines().await;
+            let mut last = None;
+            let quiet = eventually(LIMIT, "a mesh that rests", async || {
+                let now = self.footprint().await;
+                let is_same = last.as_ref() == Some(&now);
+                last = Some(now);
+                tokio::time::sleep(REST).await;
+                if is_same { last.take() } else { None }
+            });
+            let now = quiet.await.unwrap();
+            most = Some(most.map_or(now.clone(), |most| most.or_more(now)));
+        }
+        most.unwrap()
+    }
+
+    /// Breaks every line, and waits until no more is held open than before.
+    async fn comes_back_to(&mut self, before: &Footprint) {
+        self.break_lines().await;
+        let mut last = None;
+        let back = eventually(LIMIT, "what was before", async || {
+            let now = self.footprint().await;
+            let is_back = before.clone().or_more(now.clone()) == *before;
+            last = Some(now);
+            is_back.then_some(())
+        });
+        let back = back.await;
+        assert!(back.is_ok(), "{last:#?} instead of {before:#?}");
     }
 
     fn resident(&mut self) -> [f64; 2] {
@@ -239,13 +282,7 @@ async fn thousands_of_jobs_watchers_and_broken_lines_leave_nothing_behind() {
 
     // What a process makes once, it makes now.
     soak.round().await;
-    soak.wires.iter().for_each(Wire::hang_up);
-    let before = eventually(LIMIT, "a quiet mesh", async || {
-        let one = soak.footprint().await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        (one == soak.footprint().await).then_some(one)
-    });
-    let before = before.await.unwrap();
+    let before = soak.at_rest().await;
     let resident = soak.resident();
     while soak.made.load(Ordering::Relaxed) < jobs {
         soak.round().await;
