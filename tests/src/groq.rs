@@ -17,6 +17,11 @@ impl GroqSim {
         Self { http: loopback_client(), base }
     }
 
+    /// Its address.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Sets which reply follows which words of the caller.
     pub async fn script(&self, lines: &[(&str, &str)]) -> anyhow::Result<()> {
         let lines: Vec<Value> =

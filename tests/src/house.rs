@@ -32,7 +32,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
 ];
 
 /// Libraries that have one place: the crates that may name them.
-const PLACES: [(&str, &[&str]); 9] = [
+const PLACES: [(&str, &[&str]); 10] = [
+    ("deadpool", &["voice-jobs"]),
     ("deadpool-redis", &["voice-jobs"]),
     ("tokio-tungstenite", &["voice-signalwire", "voice-sim"]),
     ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),

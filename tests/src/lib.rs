@@ -5,6 +5,7 @@ pub mod child;
 pub mod groq;
 pub mod mesh;
 pub mod phone;
+pub mod redis;
 pub mod show;
 pub mod speech;
 
@@ -14,3 +15,5 @@ mod house;
 mod scenarios;
 #[cfg(test)]
 mod voices;
+#[cfg(test)]
+mod wire;

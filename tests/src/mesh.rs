@@ -42,6 +42,8 @@ pub struct Options {
     pub groq_args: Vec<String>,
     /// A Redis that is there already; otherwise the mesh starts one.
     pub redis_url: Option<String>,
+    /// Variables of single services, over all others: service, name, value.
+    pub own_env: Vec<(&'static str, &'static str, String)>,
 }
 
 /// A running mesh. Everything ends when it is dropped.
@@ -55,6 +57,7 @@ pub struct Mesh {
     pub folder: PathBuf,
     children: BTreeMap<String, Child>,
     env: Vec<(String, String)>,
+    own_env: Vec<(&'static str, &'static str, String)>,
     ports: BTreeMap<&'static str, u16>,
 }
 
@@ -97,7 +100,7 @@ impl Mesh {
         let groq_sim = GroqSim::new(groq.said("base_url")?);
         children.insert("signalwire".to_owned(), signalwire);
         children.insert("groq".to_owned(), groq);
-        let mut mesh = Self { phone, groq: groq_sim, folder, children, env, ports };
+        let mut mesh = Self { phone, groq: groq_sim, folder, children, env, own_env: options.own_env, ports };
         for service in SERVICES {
             mesh.restart(service).await?;
         }
@@ -111,7 +114,10 @@ impl Mesh {
     /// When it cannot be started.
     pub async fn restart(&mut self, service: &str) -> anyhow::Result<()> {
         self.children.remove(service);
-        let child = start(&self.folder, service, service, &[], &self.env).await?;
+        let mut env = self.env.clone();
+        let own = self.own_env.iter().filter(|(owner, _, _)| *owner == service);
+        env.extend(own.map(|(_, name, value)| ((*name).to_owned(), value.clone())));
+        let child = start(&self.folder, service, service, &[], &env).await?;
         self.children.insert(service.to_owned(), child);
         Ok(())
     }
@@ -305,7 +311,15 @@ async fn start(
 /// # Errors
 /// When neither is installed.
 pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
-    let port = free_port()?;
+    let [port] = free_ports::<1>()?;
+    Ok((redis_at(folder, port).await?, format!("redis://127.0.0.1:{port}/0")))
+}
+
+/// The same at a port, as one that is started again.
+///
+/// # Errors
+/// When neither is installed.
+pub async fn redis_at(folder: &Path, port: u16) -> anyhow::Result<Child> {
     let program = redis_server()?;
     let args =
         ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"];
@@ -324,7 +338,7 @@ pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     })
     .await?;
-    Ok((child, format!("redis://127.0.0.1:{port}/0")))
+    Ok(child)
 }
 
 /// The server that is installed: redis or valkey.
@@ -390,7 +404,7 @@ pub fn free_port() -> anyhow::Result<u16> {
 }
 
 /// Ports that are free now. All are held until the last is found, so that they differ.
-fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let held: Vec<TcpListener> =
         (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let ports: Vec<u16> =

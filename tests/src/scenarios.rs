@@ -2,13 +2,18 @@
 
 mod clips;
 mod conversation;
+mod crashes;
 mod edges;
 mod faults;
+mod golden;
+mod job_edges;
 mod jobs;
 mod line;
+mod lines;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
+mod soak;
 
 use std::{path::Path, process::Stdio, time::Duration};
 

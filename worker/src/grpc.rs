@@ -82,13 +82,12 @@ impl WorkerService for Api {
         &self,
         request: Request<pb::ListDeadJobsRequest>,
     ) -> Result<Response<pb::ListDeadJobsResponse>, Status> {
-        let convert::Page { offset, size } = request.into_inner().try_into()?;
-        let mut dead = self.jobs.dead(offset, size + 1).await.map_err(Error::from)?;
-        let has_more = dead.len() > size;
-        dead.truncate(size);
+        let convert::Page { oldest, size } = request.into_inner().try_into()?;
+        let dead = self.jobs.dead(oldest, size).await.map_err(Error::from)?;
+        let left = dead.last().map_or(0, |last| last.older);
         Ok(Response::new(pb::ListDeadJobsResponse {
             dead_jobs: dead.into_iter().map(convert::to_dead_job).collect(),
-            next_page_token: if has_more { (offset + size).to_string() } else { String::new() },
+            next_page_token: if left > 0 { left.to_string() } else { String::new() },
         }))
     }
 

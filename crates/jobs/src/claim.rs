@@ -141,7 +141,7 @@ async fn wait(connection: &mut Option<MultiplexedConnection>, jobs: &Jobs) -> Re
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(Duration::from_secs(2)))
                 .set_response_timeout(None);
-            empty.insert(jobs.inner.client.get_multiplexed_async_connection_with_config(&config).await?)
+            empty.insert(jobs.inner.broker.connect_with(&config).await?)
         }
     };
     let queue = &jobs.inner.store.keys.queue;

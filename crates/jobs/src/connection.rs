@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use deadpool_redis::redis::{self, Client, IntoConnectionInfo as _};
+use deadpool_redis::redis;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
     JobsError, Progress, ProgressEvent,
     batch::Batch,
+    broker::Broker,
     control,
     hub::Hub,
     keys::{self, Keys},
@@ -28,7 +29,7 @@ pub struct Jobs {
 pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
     /// For connections that cannot be shared: waiting, subscriptions.
-    pub(crate) client: Client,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) hub: Hub,
     process: String,
     enqueues: Batch<Enqueue, i64>,
@@ -88,16 +89,13 @@ impl Jobs {
     /// # Errors
     /// When the URL is not one of Redis.
     pub fn connect_as(process: &str, redis_url: &SecretString, queue: &str) -> Result<Self, JobsError> {
-        let bad = |error: &dyn std::fmt::Display| JobsError::Url(error.to_string());
-        let info = redis_url.expose_secret().into_connection_info().map_err(|error| bad(&error))?;
-        let db = info.redis_settings().db();
-        let client = Client::open(info).map_err(|error| bad(&error))?;
-        let store = Arc::new(Store::new(redis_url, Keys::new(queue, db))?);
+        let broker = Arc::new(Broker::from_url(redis_url)?);
+        let store = Arc::new(Store::new(broker.clone(), Keys::new(queue, broker.db()))?);
         let inner = Inner {
             store,
-            hub: Hub::new(client.clone(), process),
+            hub: Hub::new(broker.clone(), process),
             process: process.to_owned(),
-            client,
+            broker,
             enqueues: Batch::new(),
             emissions: Batch::new(),
             settlements: Batch::new(),
@@ -190,7 +188,8 @@ impl Jobs {
     /// Adds an event to a job's stream; 0 when the lease was lost.
     pub(crate) async fn emit(&self, job_id: &str, claim: &Claim, event: &Progress) -> Result<u64, JobsError> {
         let store = self.inner.store.clone();
-        let item = Emission { job_id: job_id.to_owned(), claim: claim.clone(), event: event.to_text() };
+        let key = Timestamp::now().as_microsecond();
+        let item = Emission { job_id: job_id.to_owned(), claim: claim.clone(), event: event.to_text(), key };
         let flush = move |events| {
             let store = store.clone();
             async move { store.emit(events).await }

@@ -138,11 +138,12 @@ impl Consumer {
             owner,
             state: Mutex::default(),
         });
-        helpers.spawn(tend(shared.clone()));
         helpers.spawn(beat(shared.clone()));
         helpers.spawn(ring(shared.clone()));
         helpers.spawn(control::obey(shared.clone()));
-        let hand_back = CancellationToken::new();
+        let (hand_back, leaving) = (CancellationToken::new(), CancellationToken::new());
+        let mut tending = JoinSet::new();
+        tending.spawn(tend(shared.clone(), leaving.clone()));
         let mut running = JoinSet::new();
         consume(&shared, &handler, &mut running, &hand_back).await;
         let finished = async { while running.join_next().await.is_some() {} };
@@ -152,9 +153,8 @@ impl Consumer {
             let handed = async { while running.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(Duration::from_secs(3), handed).await;
         }
-        if let Err(error) = shared.jobs.leave(&shared.owner).await {
-            tracing::warn!(%error, "the lease runs out by itself");
-        }
+        leaving.cancel();
+        tending.join_next().await;
         shared.beat("worker-offline");
         // The goodbye is under way.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -517,7 +517,7 @@ impl Drop for Hand {
 
 /// Keeps the lease, and does what dead workers left undone. A message that Redis says is in this worker's hands, and
 /// that it has not heard of by the next heartbeat, is given back: the answer that told of it was lost.
-async fn tend(shared: Arc<Shared>) {
+async fn tend(shared: Arc<Shared>, leaving: CancellationToken) {
     let mut ticks = tokio::time::interval(TEND);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut heartbeat = Heartbeat { slots: shared.config.concurrency, lost: Vec::new() };
@@ -525,6 +525,13 @@ async fn tend(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            // After the last heartbeat, or that would sign it in again.
+            () = leaving.cancelled() => {
+                if let Err(error) = shared.jobs.leave(&shared.owner).await {
+                    tracing::warn!(%error, "the lease runs out by itself");
+                }
+                return;
+            }
             // At once, so that nothing more is handed to a worker that stops.
             () = shared.shutdown.cancelled(), if heartbeat.slots > 0 => heartbeat.slots = 0,
         }

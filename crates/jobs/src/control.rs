@@ -90,7 +90,7 @@ fn matches_glob(pattern: &str, name: &str) -> bool {
 pub(crate) async fn obey(shared: Arc<Shared>) {
     let channel = shared.jobs.inner.store.keys.control();
     loop {
-        if let Ok(mut connection) = shared.jobs.inner.client.get_async_pubsub().await
+        if let Ok(mut connection) = shared.jobs.inner.broker.subscriber().await
             && connection.subscribe(&channel).await.is_ok()
         {
             let mut messages = connection.on_message();
@@ -173,13 +173,7 @@ fn answer(shared: &Shared, method: &str, arguments: &Map<String, Value>) -> Opti
 fn stats(shared: &Shared) -> Value {
     let concurrency = shared.config.concurrency;
     let pid = std::process::id();
-    let info = shared.jobs.inner.client.get_connection_info();
-    let (host, port) = match info.addr() {
-        redis::ConnectionAddr::Tcp(host, port) | redis::ConnectionAddr::TcpTls { host, port, .. } => {
-            (host.clone(), *port)
-        }
-        other => (other.to_string(), 0),
-    };
+    let (host, port) = shared.jobs.inner.broker.address();
     json!({
         "total": shared.totals(), "pid": pid, "clock": shared.events.tick().to_string(),
         "uptime": shared.started.elapsed().as_secs(), "prefetch_count": concurrency, "rusage": {},

@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use deadpool_redis::redis::{Client, Msg, aio::PubSubSink};
+use deadpool_redis::redis::{Msg, aio::PubSubSink};
 use futures::{Stream, StreamExt as _};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
 
-use crate::keys;
+use crate::{broker::Broker, keys};
 
 /// Watchers that may be waiting to be served.
 const REQUESTS: usize = 1_024;
@@ -24,7 +24,6 @@ const REQUESTS: usize = 1_024;
 /// Notes that a watcher of a job may be behind; what it misses it reads from the stream.
 pub(crate) const NOTES: usize = 128;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -63,7 +62,7 @@ enum Request {
 }
 
 pub(crate) struct Hub {
-    client: Client,
+    broker: Arc<Broker>,
     /// Channels that begin with one of these are this process's own: their news come through two patterns, once for
     /// all.
     own: [String; 2],
@@ -92,9 +91,9 @@ struct Watchers {
 }
 
 impl Hub {
-    pub(crate) fn new(client: Client, process: &str) -> Self {
+    pub(crate) fn new(broker: Arc<Broker>, process: &str) -> Self {
         let own = [keys::PROGRESS, keys::RESULT].map(|kind| format!("{kind}{process}-"));
-        Self { client, own, started: Mutex::new(None) }
+        Self { broker, own, started: Mutex::new(None) }
     }
 
     /// Follows channels. Once the receiver fires, nothing that is published on them is missed without a note, unless
@@ -111,7 +110,7 @@ impl Hub {
                     watchers: Mutex::default(),
                 });
                 let mut tasks = JoinSet::new();
-                tasks.spawn(run(self.client.clone(), shared.clone(), receiver));
+                tasks.spawn(run(self.broker.clone(), shared.clone(), receiver));
                 Started { shared, _tasks: tasks }
             });
             started.shared.clone()
@@ -145,10 +144,10 @@ impl Shared {
 }
 
 /// Keeps the connection up.
-async fn run(client: Client, shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
+async fn run(broker: Arc<Broker>, shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
     let mut backoff = FIRST_BACKOFF;
     loop {
-        if let Ok(Ok(connection)) = tokio::time::timeout(CONNECT_TIMEOUT, client.get_async_pubsub()).await {
+        if let Ok(connection) = broker.subscriber().await {
             backoff = FIRST_BACKOFF;
             let (mut sink, stream) = connection.split();
             serve(&mut sink, stream, &mut requests, &shared).await;

@@ -42,6 +42,8 @@ pub struct DeadJob {
     pub job_id: String,
     /// The task's name, if it has one.
     pub task: String,
+    /// How many in the list are older; stays true when newer ones are added.
+    pub older: usize,
 }
 
 /// What is known of a job.
@@ -93,6 +95,11 @@ impl Jobs {
         })
     }
 
+    /// The queue's scripts, by name, with the hashes by which `MONITOR` and `SLOWLOG` show them.
+    pub fn scripts(&self) -> Vec<(&'static str, String)> {
+        self.inner.store.scripts.hashes()
+    }
+
     /// Looks at how Redis is set up; gives what may cost jobs, naming the setting.
     ///
     /// # Errors
@@ -136,19 +143,29 @@ impl Jobs {
         Ok(warnings)
     }
 
-    /// A page of the dead list, newest first.
+    /// A page of the dead list, newest first: of the `oldest` oldest ones, or of all when that is 0. Pages counted
+    /// from that end stay where they are while others die.
     ///
     /// # Errors
     /// When Redis is away.
-    pub async fn dead(&self, offset: usize, count: usize) -> Result<Vec<DeadJob>, JobsError> {
-        let mut command = redis::cmd("LRANGE");
-        command.arg(&self.inner.store.keys.dead).arg(offset).arg(offset + count.max(1) - 1);
-        let entries: Vec<Vec<u8>> =
-            self.inner.store.with(async |connection| command.query_async(connection).await).await?;
-        Ok(entries.iter().filter_map(|entry| to_dead_job(&String::from_utf8_lossy(entry))).collect())
+    pub async fn dead(&self, oldest: usize, count: usize) -> Result<Vec<DeadJob>, JobsError> {
+        let key = &self.inner.store.keys.dead;
+        let first = -isize::try_from(oldest).unwrap_or(isize::MAX);
+        let last = first.saturating_add_unsigned(count.max(1) - 1);
+        let last = if oldest > 0 { last.min(-1) } else { last };
+        let mut pipe = redis::pipe();
+        pipe.atomic().llen(key).lrange(key, first, last);
+        let (length, entries): (usize, Vec<Vec<u8>>) =
+            self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
+        let span = if oldest > 0 { oldest.min(length) } else { length };
+        let numbered = entries.iter().enumerate();
+        let read = |(n, entry): (usize, &Vec<u8>)| {
+            to_dead_job(&String::from_utf8_lossy(entry), span.saturating_sub(n + 1))
+        };
+        Ok(numbered.filter_map(read).collect())
     }
 
-    /// Puts a dead message back on the queue; `false` if it is not in the list.
+    /// Puts a dead message back on the queue, and forgets how its job ended; `false` if it is not in the list.
     ///
     /// # Errors
     /// When Redis is away.
@@ -182,7 +199,7 @@ fn enqueued_at(message: &str) -> Option<Timestamp> {
     Timestamp::from_millisecond(envelope.headers.get(ENQUEUED_AT)?.as_i64()?).ok()
 }
 
-fn to_dead_job(entry: &str) -> Option<DeadJob> {
+fn to_dead_job(entry: &str, older: usize) -> Option<DeadJob> {
     let DeadEntry { id, reason, at, message } = serde_json::from_str(entry).ok()?;
     let envelope = Envelope::parse(&message).ok();
     let header = |name: &str| {
@@ -195,5 +212,6 @@ fn to_dead_job(entry: &str) -> Option<DeadJob> {
         at: Timestamp::from_microsecond(at.parse().ok()?).ok()?,
         job_id: header("id").unwrap_or_default(),
         task: header("task").unwrap_or_default(),
+        older,
     })
 }

@@ -45,6 +45,24 @@ impl Scripts {
     }
 }
 
+impl Scripts {
+    /// Names and hashes.
+    pub(crate) fn hashes(&self) -> Vec<(&'static str, String)> {
+        let Self { enqueue, claim, start, emit, settle, tend, revoke, requeue } = self;
+        let all = [
+            ("enqueue", enqueue),
+            ("claim", claim),
+            ("start", start),
+            ("emit", emit),
+            ("settle", settle),
+            ("tend", tend),
+            ("revoke", revoke),
+            ("requeue", requeue),
+        ];
+        all.map(|(name, script)| (name, script.get_hash().to_owned())).into()
+    }
+}
+
 /// Names and numbers as Lua's locals.
 fn names(own: &Keys) -> String {
     let mut text = String::new();

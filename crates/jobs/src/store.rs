@@ -2,14 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::{
-    Config, Connection, PoolConfig, Runtime, Timeouts,
-    redis::{self, ScriptInvocation},
-};
+use deadpool::managed::Object;
+use deadpool_redis::redis::{self, ScriptInvocation, aio::MultiplexedConnection};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{JobsError, keys::Keys, result, scripts::Scripts, wire};
+use crate::{
+    JobsError,
+    broker::{self, Broker, Connection, Pool},
+    keys::Keys,
+    result,
+    scripts::Scripts,
+    wire,
+};
 
 /// Connections for ordinary commands.
 const POOL: usize = 32;
@@ -36,7 +40,7 @@ pub(crate) struct Store {
     enqueues: Link,
     emissions: Link,
     settlements: Link,
-    pool: deadpool_redis::Pool,
+    pool: Pool,
 }
 
 /// A connection of the pool that one busy path keeps for itself: taking it from the pool for each command would cost
@@ -63,6 +67,8 @@ pub(crate) struct Emission {
     pub(crate) job_id: String,
     pub(crate) claim: Claim,
     pub(crate) event: String,
+    /// Tells it from other events of the job, so that one that is said again is told once.
+    pub(crate) key: i64,
 }
 
 /// What a worker holds a message by.
@@ -104,19 +110,8 @@ pub(crate) enum Fate {
 }
 
 impl Store {
-    pub(crate) fn new(redis_url: &SecretString, keys: Keys) -> Result<Self, JobsError> {
-        let mut config = Config::from_url(redis_url.expose_secret());
-        config.pool = Some(PoolConfig {
-            max_size: POOL,
-            timeouts: Timeouts {
-                wait: Some(COMMAND_TIMEOUT),
-                create: Some(COMMAND_TIMEOUT),
-                recycle: Some(COMMAND_TIMEOUT),
-            },
-            ..PoolConfig::default()
-        });
-        let bad = |error: &dyn std::fmt::Display| JobsError::Url(error.to_string());
-        let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| bad(&error))?;
+    pub(crate) fn new(broker: Arc<Broker>, keys: Keys) -> Result<Self, JobsError> {
+        let pool = broker.pool(POOL, COMMAND_TIMEOUT)?;
         let [claims, enqueues, emissions, settlements] = Default::default();
         Ok(Self { scripts: Scripts::new(&keys), keys, claims, enqueues, emissions, settlements, pool })
     }
@@ -124,11 +119,15 @@ impl Store {
     /// Does something with a connection, within the time that a command may take.
     pub(crate) async fn with<T>(
         &self,
-        work: impl AsyncFnOnce(&mut Connection) -> redis::RedisResult<T>,
+        work: impl AsyncFnOnce(&mut MultiplexedConnection) -> redis::RedisResult<T>,
     ) -> Result<T, JobsError> {
         let all = async {
             let mut connection = self.pool.get().await?;
-            Ok(work(&mut connection).await?)
+            let answer = work(&mut connection).await;
+            if answer.as_ref().is_err_and(broker::is_spent) {
+                drop(Object::take(connection));
+            }
+            Ok(answer?)
         };
         tokio::time::timeout(COMMAND_TIMEOUT, all).await.map_err(|_| JobsError::Timeout(COMMAND_TIMEOUT))?
     }
@@ -149,9 +148,9 @@ impl Store {
         let all = async {
             let mut link = link.0.lock().await;
             if let Some(mut connection) = link.take() {
-                match script.invoke_async(&mut connection).await {
-                    // It was lost while nobody used it.
-                    Err(error) if error.is_connection_dropped() || error.is_io_error() => {}
+                match script.invoke_async(&mut *connection).await {
+                    // It was lost while nobody used it, or leads to who was the master once.
+                    Err(error) if broker::is_spent(&error) => drop(Object::take(connection)),
                     answer => {
                         *link = Some(connection);
                         return Ok(answer?);
@@ -159,7 +158,7 @@ impl Store {
                 }
             }
             let mut connection = self.pool.get().await?;
-            let answer = script.invoke_async(&mut connection).await?;
+            let answer = script.invoke_async(&mut *connection).await?;
             *link = Some(connection);
             Ok(answer)
         };
@@ -181,8 +180,8 @@ impl Store {
     /// Adds events; gives for each its number, or 0 when the lease was lost.
     pub(crate) async fn emit(&self, events: Vec<Emission>) -> Result<Vec<u64>, JobsError> {
         let mut script = self.scripts.emit.prepare_invoke();
-        for Emission { job_id, claim, event } in &events {
-            script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number).arg(event);
+        for Emission { job_id, claim, event, key } in &events {
+            script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number).arg(event).arg(*key);
         }
         self.run_on(&self.emissions, &script).await
     }

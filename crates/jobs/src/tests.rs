@@ -179,7 +179,13 @@ async fn what_cannot_be_read_goes_to_the_dead_list_and_stops_nobody() {
     let jobs = redis.jobs();
     let mut connection = redis.connection().await;
     let body_not_json = {
-        let text = wire::encode(&job("answer"), &uuid::Uuid::new_v4().to_string(), "celery", "test", Timestamp::now());
+        let text = wire::encode(
+            &job("answer"),
+            &uuid::Uuid::new_v4().to_string(),
+            "celery",
+            "test",
+            Timestamp::now(),
+        );
         let mut message: Value = serde_json::from_str(&text).unwrap();
         message["body"] = "bm90IGpzb24=".into();
         message
@@ -368,7 +374,8 @@ async fn what_is_restored_is_marked_as_kombu_marks_it_and_otherwise_unchanged() 
     let jobs = redis.jobs();
     let mut connection = redis.connection().await;
     let bare = r#"{"headers":{},"properties":{"delivery_tag":"t","delivery_info":{ }},"body":"\u00e9 1.50"}"#;
-    let whole = wire::encode(&job("answer"), &uuid::Uuid::new_v4().to_string(), "celery", "test", Timestamp::now());
+    let whole =
+        wire::encode(&job("answer"), &uuid::Uuid::new_v4().to_string(), "celery", "test", Timestamp::now());
     for before in [bare.to_owned(), whole] {
         let _: () = connection.lpush("celery", &before).await.unwrap();
         assert_eq!(dying(&jobs).await[0].raw, before);
@@ -608,7 +615,13 @@ async fn workers_that_are_cut_off_at_any_moment_lose_nothing_and_finish_nothing_
 #[test]
 fn a_job_is_written_as_celery_writes_it() {
     let new = NewJob { id: "4bc3".into(), ..job("answer") };
-    let message: Value =
-        serde_json::from_str(&wire::encode(&new, &uuid::Uuid::new_v4().to_string(), "celery", "gen1@host", Timestamp::UNIX_EPOCH)).unwrap();
+    let message: Value = serde_json::from_str(&wire::encode(
+        &new,
+        &uuid::Uuid::new_v4().to_string(),
+        "celery",
+        "gen1@host",
+        Timestamp::UNIX_EPOCH,
+    ))
+    .unwrap();
     insta::assert_json_snapshot!(message, { ".properties.delivery_tag" => "[uuid]", ".properties.reply_to" => "[uuid]" });
 }

@@ -28,7 +28,8 @@ impl TryFrom<pb::WatchJobRequest> for WatchJob {
 /// A page of the dead list.
 #[derive(Debug)]
 pub(super) struct Page {
-    pub(super) offset: usize,
+    /// Of how many of the oldest ones; 0 for all.
+    pub(super) oldest: usize,
     pub(super) size: usize,
 }
 
@@ -43,9 +44,9 @@ impl TryFrom<pb::ListDeadJobsRequest> for Page {
                 .map_err(|_| invalid("page_size", format!("{page_size} is below zero")))?
                 .min(200),
         };
-        let offset = if page_token.is_empty() { Ok(0) } else { page_token.parse() };
-        let offset = offset.map_err(|_| invalid("page_token", "is not one that was given out here"))?;
-        Ok(Self { offset, size })
+        let oldest = if page_token.is_empty() { Ok(0) } else { page_token.parse() };
+        let oldest = oldest.map_err(|_| invalid("page_token", "is not one that was given out here"))?;
+        Ok(Self { oldest, size })
     }
 }
 
@@ -142,7 +143,7 @@ pub(super) fn to_stats(stats: &QueueStats) -> pb::QueueStats {
 }
 
 pub(super) fn to_dead_job(dead: DeadJob) -> pb::DeadJob {
-    let DeadJob { dead_id, reason, at, job_id, task } = dead;
+    let DeadJob { dead_id, reason, at, job_id, task, older: _ } = dead;
     pb::DeadJob { dead_job_id: dead_id, reason, dead_time: Some(from_timestamp(at)), job_id, task }
 }
 

@@ -3,13 +3,6 @@
 -- ARGV: worker, its slots, Started event, beginning and end of its STARTED result, most.
 -- Gives for each {message, tag, claim, kind}; kind is 'run', 'wait' (its time has not come) or 'revoked'.
 
-local function is_done(id)
-  local stored = redis.call('GET', RESULT .. id)
-  if not stored then return false end
-  local is_json, result = pcall(cjson.decode, stored)
-  return is_json and table_of(result).status == 'SUCCESS'
-end
-
 enlist(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
 local worker, most, taken = ARGV[1], tonumber(ARGV[6]), {}
 for i = 1, #LISTS do
@@ -23,7 +16,7 @@ for i = 1, #LISTS do
     local id = text(headers.id)
     if not tag then
       bury(raw, 'NOT_A_MESSAGE')
-    elseif not (id and is_done(id)) then
+    elseif not (id and status_of(id) == 'SUCCESS') then
       local info = table_of(properties.delivery_info)
       local route = cjson.encode(text(info.exchange) or '') .. ', ' .. cjson.encode(text(info.routing_key) or '')
       local claim = redis.call('INCR', CLAIMS)

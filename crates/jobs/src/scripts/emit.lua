@@ -1,8 +1,18 @@
--- Adds events to jobs' streams where the claims still hold. ARGV for each: id, worker, tag, claim, event. Gives for
--- each its number, or 0 when the lease was lost.
+-- Adds events to jobs' streams where the claims still hold. ARGV for each: id, worker, tag, claim, event, what tells it
+-- from other events of the job. Gives for each its number, or 0 when the lease was lost.
+
+-- A worker that got no answer says the same again, and the same event is not told twice.
+local function is_last(id, key)
+  local last = redis.call('XREVRANGE', PROGRESS .. id, '+', '-', 'COUNT', 1)[1]
+  return last and last[2][6] == key
+end
+
 local numbers = {}
-for a = 1, #ARGV, 5 do
-  local is_ours = holds(ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
-  numbers[#numbers + 1] = is_ours and emit(ARGV[a], ARGV[a + 4]) or 0
+for a = 1, #ARGV, 6 do
+  local id, key, n = ARGV[a], ARGV[a + 5], 0
+  if holds(ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]) then
+    n = is_last(id, key) and redis.call('XLEN', PROGRESS .. id) or emit(id, ARGV[a + 4], key)
+  end
+  numbers[#numbers + 1] = n
 end
 return numbers

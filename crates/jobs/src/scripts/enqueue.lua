@@ -37,7 +37,9 @@ for a = 3, #ARGV, 6 do
   local n = redis.call('LLEN', list)
   if n >= MOST_WAITING then
     n = -1
-  else
+  -- A producer that got no answer says the same again.
+  elseif redis.call('GET', KNOWN .. id) ~= tag then
+    redis.call('SETEX', KNOWN .. id, PROGRESS_SECONDS, tag)
     if call ~= '' then
       local earlier = redis.call('GETSET', CALL .. call, id)
       redis.call('EXPIRE', CALL .. call, PROGRESS_SECONDS)
@@ -52,7 +54,6 @@ for a = 3, #ARGV, 6 do
       hold(worker, tag, entry, 0, list)
       start(worker, id)
     else
-      redis.call('SETEX', KNOWN .. id, PROGRESS_SECONDS, 1)
       redis.call('LPUSH', list, string.match(entry, ENTRY))
     end
   end

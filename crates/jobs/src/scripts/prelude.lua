@@ -12,11 +12,12 @@ local function text(value) return type(value) == 'string' and value or nil end
 local function table_of(value) return type(value) == 'table' and value or {} end
 
 -- Adds an event to a job's stream, numbered without gaps from 1, and publishes it on the channel of the same name.
-local function emit(id, event)
+-- `key` tells it from other events of the job, where the same one may be said twice.
+local function emit(id, event, key)
   local stream = PROGRESS .. id
   -- Nothing is ever removed from a stream, so that its length is its last number.
   local n = redis.call('XLEN', stream) + 1
-  redis.call('XADD', stream, n .. '-0', 'at', MICROS, 'event', event)
+  redis.call('XADD', stream, n .. '-0', 'at', MICROS, 'event', event, 'key', key or '')
   if n == 1 then redis.call('EXPIRE', stream, PROGRESS_SECONDS) end
   redis.call('PUBLISH', stream, n .. ' ' .. MICROS .. ' ' .. event)
   return n
@@ -46,4 +47,12 @@ local function holds(worker, tag, claim)
   if not value then return nil end
   local number, list = string.match(value, '^(%d+) (.*)$')
   return number == claim and list or nil
+end
+
+-- The state of a job's stored result; nil if there is none, '' if it cannot be read.
+local function status_of(id)
+  local stored = redis.call('GET', RESULT .. id)
+  if not stored then return nil end
+  local is_json, result = pcall(cjson.decode, stored)
+  return is_json and text(table_of(result).status) or ''
 end
