@@ -43,6 +43,8 @@ pub struct Config {
     pub fallback_number: Option<String>,
     /// Silence after speech that ends an utterance.
     pub end_silence: Duration,
+    /// Whether a call that has moved to another engine stays with its voice.
+    pub is_voice_sticky: bool,
 }
 
 impl Config {
@@ -119,6 +121,7 @@ impl Config {
             assistants,
             max_calls: env.number_or("MAX_CALLS", 300, 1..=100_000) as usize,
             fallback_number,
+            is_voice_sticky: env.choice_or("VOICE_STICKY", &[("call", true), ("clause", false)], true),
             end_silence: env.millis_or("END_SILENCE_MS", Duration::from_millis(800)),
         };
         env.finish(config)

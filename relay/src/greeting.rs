@@ -30,6 +30,7 @@ pub(crate) async fn prepare(assistants: &mut Assistants, config: &Config) -> any
         assistant.greeting_clip = Some(Clip {
             url: format!("{}/audio/{filename}", config.public_base_url),
             duration: duration_of(samples.len(), TELEPHONE_HERTZ),
+            engine: String::new(),
         });
     }
     Ok(())

@@ -43,7 +43,7 @@ impl PhraseBook {
             let mut is_complete = true;
             for assistant in assistants.all() {
                 for text in assistant.phrases() {
-                    match speech.clip(&text, &assistant.voice, &assistant.language).await {
+                    match speech.clip(&text, &assistant.voice, &assistant.language, "").await {
                         Ok(clip) => {
                             let mut clips = self.clips.write().unwrap_or_else(PoisonError::into_inner);
                             clips.insert(key(assistant, &text), clip);

@@ -67,6 +67,8 @@ pub struct Clip {
     pub url: String,
     /// Its exact playing time.
     pub duration: Duration,
+    /// The engine that spoke; empty for a file of the operator's own.
+    pub engine: String,
 }
 
 /// Something that happened on a line.
@@ -138,8 +140,14 @@ pub(crate) trait Turns: Send + Sync {
 
 /// Makes speech.
 pub(crate) trait Speech: Send + Sync {
-    /// Makes a clip, or finds the one that was made before.
-    fn clip(&self, text: &str, voice: &str, language: &str) -> Work<Result<Clip, SpeechFailed>>;
+    /// Makes a clip, or finds the one that was made before. `engine` is asked first; empty means the preferred one.
+    fn clip(
+        &self,
+        text: &str,
+        voice: &str,
+        language: &str,
+        engine: &str,
+    ) -> Work<Result<Clip, SpeechFailed>>;
 }
 
 /// No engine could make the clip.

@@ -34,6 +34,8 @@ pub(crate) struct Tools {
     pub phrases: Arc<PhraseBook>,
     /// Where callers go when turn after turn fails.
     pub fallback_number: Option<String>,
+    /// Whether a call that has moved to another engine stays with its voice.
+    pub is_voice_sticky: bool,
 }
 
 impl std::fmt::Debug for Tools {
@@ -57,6 +59,8 @@ pub(crate) struct Session {
     work: JoinSet<()>,
     results: mpsc::Receiver<Done>,
     report: mpsc::Sender<Done>,
+    /// Who spoke last.
+    engine: String,
     invariants: Invariants,
 }
 
@@ -92,6 +96,7 @@ impl Session {
             work: JoinSet::new(),
             results,
             report,
+            engine: String::new(),
             invariants: Invariants::default(),
         }
     }
@@ -157,6 +162,7 @@ impl Session {
         let event = match done {
             Done::Clip(clip, Some(ready)) => {
                 let duration = ready.duration;
+                self.engine.clone_from(&ready.engine);
                 self.clips.insert(clip, ready);
                 Event::ClipReady { clip, duration }
             }
@@ -217,7 +223,9 @@ impl Session {
             self.call.handle(now(), event);
             return;
         }
-        let work = self.tools.speech.clip(&text, &self.assistant.voice, &self.assistant.language);
+        let engine = if self.tools.is_voice_sticky { &self.engine } else { "" };
+        let Assistant { voice, language, .. } = &*self.assistant;
+        let work = self.tools.speech.clip(&text, voice, language, engine);
         let report = self.report.clone();
         self.work.spawn(async move {
             let made = work.await;

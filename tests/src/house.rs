@@ -12,10 +12,10 @@ use voice_server::config::Env;
 
 /// Which crates of this workspace a crate may name. Services never name each other; the call core knows only words;
 /// the simulators share nothing with the clients that are tested against them.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire"]),
-    ("worker", &["audio", "groq", "jobs", "proto", "server", "signalwire"]),
-    ("tts", &["audio", "clips", "groq", "proto", "server", "speech"]),
+    ("worker", &["audio", "groq", "jobs", "proto", "quota", "server", "signalwire"]),
+    ("tts", &["audio", "clips", "groq", "proto", "quota", "server", "speech"]),
     ("gateway", &["clips", "proto", "server"]),
     ("voice-call", &["speech"]),
     ("voice-audio", &[]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("voice-groq", &[]),
     ("voice-jobs", &[]),
     ("voice-proto", &[]),
+    ("voice-quota", &[]),
     ("voice-server", &[]),
     ("voice-signalwire", &[]),
     ("voice-sim", &["audio"]),
@@ -32,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
 
 /// Libraries that have one place: the crates that may name them.
 const PLACES: [(&str, &[&str]); 8] = [
-    ("deadpool-redis", &["voice-jobs"]),
+    ("deadpool-redis", &["voice-jobs", "voice-quota"]),
     ("tokio-tungstenite", &["voice-signalwire", "voice-sim"]),
     ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),
     ("rodio", &["voice-audio"]),

@@ -3,30 +3,45 @@
 use std::net::SocketAddr;
 
 use secrecy::SecretString;
+use voice_quota::Plan;
 use voice_server::{
     ServerConfig,
     config::{Env, Problems},
 };
+
+/// Groq itself.
+const GROQ: &str = "https://api.groq.com";
 
 /// What tts is configured with.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Listening, tokens, drain.
     pub server: ServerConfig,
-    /// Where the preferred engine is.
-    pub groq_base_url: String,
-    /// Its key; without one, and without an address of its own, it is left out.
-    pub groq_api_key: Option<SecretString>,
-    /// Its model.
-    pub model: String,
-    /// The voice that is used when none is asked for.
-    pub voice: String,
+    /// What speaks.
+    pub engines: EngineConfig,
     /// Where clips are fetched.
     pub public_base_url: String,
     /// Where clips are kept.
     pub clip_store_url: String,
     /// Key of clip names.
     pub secret_key: SecretString,
+}
+
+/// What the engines are configured with.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Where the preferred engine is.
+    pub groq_base_url: String,
+    /// Its key; without one, and without an address of its own, it cannot be used.
+    pub groq_api_key: Option<SecretString>,
+    /// Its model.
+    pub model: String,
+    /// The voice that is used when none is asked for.
+    pub voice: String,
+    /// What its provider allows, if anybody counts.
+    pub plan: Option<Plan>,
+    /// Where requests are counted.
+    pub redis_url: SecretString,
 }
 
 impl Config {
@@ -45,19 +60,43 @@ impl Config {
     pub fn from_env(mut env: Env) -> Result<Self, Problems> {
         let server =
             ServerConfig::from_env(&mut env, "TTS_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 50053)));
-        let shared = env.url_or("GROQ_BASE_URL", "https://api.groq.com");
         let config = Self {
             server,
-            groq_base_url: env.url_or("GROQ_TTS_BASE_URL", &shared),
-            groq_api_key: env
-                .optional_secret("GROQ_TTS_API_KEY")
-                .or_else(|| env.optional_secret("GROQ_API_KEY")),
-            model: env.text_or("GROQ_TTS_MODEL", "canopylabs/orpheus-v1-english"),
-            voice: env.text_or("GROQ_TTS_VOICE", "troy"),
+            engines: EngineConfig::read(&mut env),
             public_base_url: env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080"),
             clip_store_url: env.text_or("CLIP_STORE_URL", ".run/clips"),
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
         };
         env.finish(config)
+    }
+}
+
+impl EngineConfig {
+    /// Reads the process environment for the engines alone.
+    ///
+    /// # Errors
+    /// With every problem at once.
+    pub fn from_process_env() -> Result<Self, Problems> {
+        let mut env = Env::from_process();
+        let config = Self::read(&mut env);
+        env.finish(config)
+    }
+
+    fn read(env: &mut Env) -> Self {
+        let shared = env.url_or("GROQ_BASE_URL", GROQ);
+        let groq_base_url = env.url_or("GROQ_TTS_BASE_URL", &shared);
+        // Other servers count nothing, unless one says so.
+        let usual = (groq_base_url == GROQ).then_some(Plan::Developer);
+        let plans = [("free", Some(Plan::Free)), ("developer", Some(Plan::Developer))];
+        Self {
+            groq_base_url,
+            groq_api_key: env
+                .optional_secret("GROQ_TTS_API_KEY")
+                .or_else(|| env.optional_secret("GROQ_API_KEY")),
+            model: env.text_or("GROQ_TTS_MODEL", "canopylabs/orpheus-v1-english"),
+            voice: env.text_or("GROQ_TTS_VOICE", "troy"),
+            plan: env.choice_or("GROQ_PLAN", &plans, usual),
+            redis_url: env.text_or("REDIS_URL", "redis://127.0.0.1:6379/0").into(),
+        }
     }
 }

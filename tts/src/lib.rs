@@ -9,6 +9,9 @@ mod error;
 mod grpc;
 mod level;
 mod ports;
+pub mod say;
+#[cfg(test)]
+mod scripted;
 mod synthesis;
 
 use std::{future::Future, time::Duration};
@@ -18,9 +21,10 @@ use tokio::{net::TcpListener, task::JoinSet};
 use voice_clips::Clips;
 use voice_groq::{Groq, Proxy};
 use voice_proto::tts::v1::tts_service_server::TtsServiceServer;
+use voice_quota::Quota;
 use voice_server::{Server, config::is_loopback_url};
 
-pub use crate::config::Config;
+pub use crate::config::{Config, EngineConfig};
 use crate::{
     adapters::{espeak::Espeak, groq::GroqEngine},
     engines::Engines,
@@ -34,7 +38,15 @@ pub struct Tts {
     config: Config,
     listener: TcpListener,
     synthesis: Synthesis,
+    start: Start,
+}
+
+/// The engines, and what is to be done once they are wanted.
+#[derive(Debug)]
+struct Start {
     groq: Option<Groq>,
+    quota: Option<Quota>,
+    espeak: Espeak,
 }
 
 impl Tts {
@@ -45,20 +57,8 @@ impl Tts {
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listener = config.server.bind().await?;
         let clips = Clips::open(&config.clip_store_url, &config.secret_key)?;
-        let groq = groq(&config)?;
-        let mut engines: Vec<Box<dyn Engine>> = Vec::new();
-        if let Some(groq) = groq.clone() {
-            engines.push(Box::new(GroqEngine {
-                groq,
-                model: config.model.clone(),
-                voice: config.voice.clone(),
-            }));
-        } else {
-            tracing::warn!("GROQ_API_KEY is not set: espeak-ng speaks");
-        }
-        engines.push(Box::new(Espeak));
-        let synthesis = Synthesis::new(Engines::new(engines), clips);
-        Ok(Self { config, listener, synthesis, groq })
+        let (engines, start) = engines(&config.engines)?;
+        Ok(Self { config, listener, synthesis: Synthesis::new(engines, clips), start })
     }
 
     /// Speaks until `shutdown` completes; then finishes what is being said within `DRAIN_SECONDS`.
@@ -66,16 +66,9 @@ impl Tts {
     /// # Errors
     /// When the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, synthesis, groq } = self;
+        let Self { config, listener, synthesis, start } = self;
         let mut background = JoinSet::new();
-        if let Some(groq) = groq {
-            // A cold connection costs the first clause most of a second.
-            background.spawn(async move {
-                if let Err(error) = groq.warm(Duration::from_secs(5)).await {
-                    tracing::warn!(%error, "the provider does not answer yet");
-                }
-            });
-        }
+        start.run(&mut background);
         let api = grpc::Api::new(synthesis, config.public_base_url.clone());
         Server::new("tts", config.server, voice_proto::DESCRIPTORS)
             .with(TtsServiceServer::new(api))
@@ -84,7 +77,44 @@ impl Tts {
     }
 }
 
-fn groq(config: &Config) -> anyhow::Result<Option<Groq>> {
+impl Start {
+    fn run(self, background: &mut JoinSet<()>) {
+        let Self { groq, quota, espeak } = self;
+        background.spawn(espeak.look_up());
+        if let Some(quota) = quota {
+            quota.warm();
+        }
+        let Some(groq) = groq else {
+            tracing::warn!("GROQ_API_KEY is not set: the next engine speaks");
+            return;
+        };
+        // A cold connection costs the first clause most of a second.
+        background.spawn(async move {
+            if let Err(error) = groq.warm(Duration::from_secs(5)).await {
+                tracing::warn!(%error, "the provider does not answer yet");
+            }
+        });
+    }
+}
+
+/// All engines in order of preference.
+fn engines(config: &EngineConfig) -> anyhow::Result<(Engines, Start)> {
+    let groq = groq(config)?;
+    let quota = config.plan.map(|plan| Quota::new(&config.redis_url, plan)).transpose().context("REDIS_URL")?;
+    let espeak = Espeak::default();
+    let all: Vec<Box<dyn Engine>> = vec![
+        Box::new(GroqEngine {
+            groq: groq.clone(),
+            quota: quota.clone(),
+            model: config.model.clone(),
+            voice: config.voice.clone(),
+        }),
+        Box::new(espeak.clone()),
+    ];
+    Ok((Engines::new(all), Start { groq, quota, espeak }))
+}
+
+fn groq(config: &EngineConfig) -> anyhow::Result<Option<Groq>> {
     let is_local = is_loopback_url(&config.groq_base_url);
     if config.groq_api_key.is_none() && config.groq_base_url.contains("api.groq.com") {
         return Ok(None);

@@ -3,6 +3,8 @@
 
 pub mod decode;
 pub mod mulaw;
+#[cfg(feature = "playback")]
+pub mod playback;
 pub mod resample;
 pub mod vad;
 pub mod wav;

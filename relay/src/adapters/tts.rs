@@ -25,12 +25,19 @@ impl Tts {
 }
 
 impl Speech for Tts {
-    fn clip(&self, text: &str, voice: &str, language: &str) -> Work<Result<Clip, SpeechFailed>> {
+    fn clip(
+        &self,
+        text: &str,
+        voice: &str,
+        language: &str,
+        engine: &str,
+    ) -> Work<Result<Clip, SpeechFailed>> {
         let mut client = self.client.clone();
         let mut request = Request::new(CreateClipRequest {
             text: text.to_owned(),
             voice: voice.to_owned(),
             language: language.to_owned(),
+            engine: engine.to_owned(),
         });
         request.set_timeout(DEADLINE);
         Box::pin(async move {
@@ -44,8 +51,8 @@ impl Speech for Tts {
 }
 
 fn to_clip(response: CreateClipResponse) -> Option<Clip> {
-    let CreateClipResponse { clip } = response;
+    let CreateClipResponse { clip, is_cached: _ } = response;
     let clip = clip?;
     let duration = Duration::try_from(clip.play_duration?).ok()?;
-    Some(Clip { url: clip.uri, duration })
+    Some(Clip { url: clip.uri, duration, engine: clip.engine })
 }
