@@ -141,13 +141,8 @@ pub(crate) trait Turns: Send + Sync {
 /// Makes speech.
 pub(crate) trait Speech: Send + Sync {
     /// Makes a clip, or finds the one that was made before. `engine` is asked first; empty means the preferred one.
-    fn clip(
-        &self,
-        text: &str,
-        voice: &str,
-        language: &str,
-        engine: &str,
-    ) -> Work<Result<Clip, SpeechFailed>>;
+    fn clip(&self, text: &str, voice: &str, language: &str, engine: &str)
+    -> Work<Result<Clip, SpeechFailed>>;
 }
 
 /// No engine could make the clip.

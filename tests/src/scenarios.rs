@@ -8,6 +8,7 @@ mod line;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
+mod speech;
 
 use std::{path::Path, process::Stdio, time::Duration};
 

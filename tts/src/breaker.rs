@@ -142,7 +142,9 @@ mod tests {
         let mut breaker = broken(now);
         let mut pauses = Vec::new();
         for _ in 0..6 {
-            let State::Open { until, cause: Cause::Failures } = breaker.state() else { panic!("{breaker:?}") };
+            let State::Open { until, cause: Cause::Failures } = breaker.state() else {
+                panic!("{breaker:?}")
+            };
             pauses.push((until - now).as_secs());
             now = until;
             assert!(breaker.admits(now));

@@ -12,8 +12,8 @@ use std::{
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
-pub(crate) use self::{choice::Wish, manner::Manner, spoken::Spoken};
 use self::manner::Manners;
+pub(crate) use self::{choice::Wish, manner::Manner, spoken::Spoken};
 use crate::{
     breaker::{Breaker, Cause, State},
     error::{EngineError, Failure},

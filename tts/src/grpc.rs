@@ -58,10 +58,11 @@ impl TtsService for Api {
         request: Request<SynthesizeRequest>,
     ) -> Result<Response<Self::SynthesizeStream>, Status> {
         let convert::Synthesize { speech, format } = request.into_inner().try_into()?;
-        let audio = synthesis::of_speech(self.synthesis.engines(), speech, format)?.map(move |item| match item {
-            Ok(streamed) => Ok(convert::to_streamed(streamed, format)),
-            Err(error) => Err(into_status(&error)),
-        });
+        let audio =
+            synthesis::of_speech(self.synthesis.engines(), speech, format)?.map(move |item| match item {
+                Ok(streamed) => Ok(convert::to_streamed(streamed, format)),
+                Err(error) => Err(into_status(&error)),
+            });
         Ok(Response::new(audio.boxed()))
     }
 
@@ -72,10 +73,13 @@ impl TtsService for Api {
         let mut requests = request.into_inner();
         let (wish, format) = pieces::config(&mut requests).await?;
         let pieces = pieces::of(requests);
-        let audio = synthesis::of_pieces(self.synthesis.engines(), pieces, wish, format)?.map(move |item| match item {
-            Ok(streamed) => Ok(convert::to_streamed_by_pieces(streamed, format)),
-            Err(error) => Err(into_status(&error)),
-        });
+        let audio =
+            synthesis::of_pieces(self.synthesis.engines(), pieces, wish, format)?.map(
+                move |item| match item {
+                    Ok(streamed) => Ok(convert::to_streamed_by_pieces(streamed, format)),
+                    Err(error) => Err(into_status(&error)),
+                },
+            );
         Ok(Response::new(audio.boxed()))
     }
 }

@@ -13,11 +13,13 @@ const SILENCE: f32 = 0.004;
 
 /// The pause behind a text of which more follows, as a speaker would make it.
 pub(crate) fn pause_after(text: &str) -> Duration {
-    Duration::from_millis(match text.trim_end_matches(['"', '\'', ')', '\u{201d}', '\u{2019}']).chars().last() {
-        Some(',' | ';' | ':' | '\u{2013}' | '\u{2014}') => 80,
-        Some(last) if last.is_alphanumeric() => 30,
-        _ => 150,
-    })
+    Duration::from_millis(
+        match text.trim_end_matches(['"', '\'', ')', '\u{201d}', '\u{2019}']).chars().last() {
+            Some(',' | ';' | ':' | '\u{2013}' | '\u{2014}') => 80,
+            Some(last) if last.is_alphanumeric() => 30,
+            _ => 150,
+        },
+    )
 }
 
 /// The part of samples between the silences at their edges, with a little of each.

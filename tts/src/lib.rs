@@ -100,7 +100,8 @@ impl Start {
 /// All engines in order of preference.
 fn engines(config: &EngineConfig) -> anyhow::Result<(Engines, Start)> {
     let groq = groq(config)?;
-    let quota = config.plan.map(|plan| Quota::new(&config.redis_url, plan)).transpose().context("REDIS_URL")?;
+    let quota =
+        config.plan.map(|plan| Quota::new(&config.redis_url, plan)).transpose().context("REDIS_URL")?;
     let espeak = Espeak::default();
     let all: Vec<Box<dyn Engine>> = vec![
         Box::new(GroqEngine {

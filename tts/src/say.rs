@@ -119,7 +119,9 @@ impl Sink {
         match self {
             Self::File(path, samples) => {
                 let file = wav::write_pcm16(&Audio { samples, sample_rate_hertz: HERTZ });
-                tokio::fs::write(&path, file).await.with_context(|| format!("{} cannot be written", path.display()))
+                tokio::fs::write(&path, file)
+                    .await
+                    .with_context(|| format!("{} cannot be written", path.display()))
             }
             #[cfg(feature = "playback")]
             Self::Loudspeaker(loudspeaker) => loudspeaker.finish().await,

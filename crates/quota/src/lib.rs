@@ -13,8 +13,8 @@ use deadpool_redis::redis::{Client, RedisError, Script, aio::MultiplexedConnecti
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{task::JoinSet, time::Instant};
 
-pub use crate::plan::Plan;
 use crate::plan::Limit;
+pub use crate::plan::Plan;
 
 /// The longest that a request is held up: a hundred times what Redis takes.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -172,9 +172,7 @@ impl Quota {
     /// The connection, if there is one; else one is being made, unless Redis is left alone.
     fn link(&self) -> Option<MultiplexedConnection> {
         let mut state = self.state();
-        if state.link.is_none()
-            && state.connecting.try_join_next().is_none()
-            && !state.connecting.is_empty()
+        if state.link.is_none() && state.connecting.try_join_next().is_none() && !state.connecting.is_empty()
         {
             return None;
         }
@@ -212,7 +210,8 @@ impl Quota {
 }
 
 fn count(model: &str, result: &'static str) {
-    metrics::counter!("quota_reservations_total", "model" => model.to_owned(), "result" => result).increment(1);
+    metrics::counter!("quota_reservations_total", "model" => model.to_owned(), "result" => result)
+        .increment(1);
 }
 
 #[cfg(test)]

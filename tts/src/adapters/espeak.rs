@@ -137,12 +137,12 @@ fn unusable(problem: String) -> Voice {
     Voice { name: String::new(), languages: Vec::new(), sample_rate_hertz: HERTZ, problem: Some(problem) }
 }
 
-/// Its name for a language; only letters and hyphens, since it becomes an argument.
+/// Its name for a language; only letters, digits and hyphens, since it becomes an argument.
 fn voice_of(language: &str) -> String {
     let name: String = language
         .chars()
-        .filter(|c| c.is_ascii_alphabetic() || *c == '-')
-        .take(12)
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(24)
         .collect::<String>()
         .to_lowercase();
     let name = name.trim_matches('-');
@@ -167,8 +167,11 @@ mod tests {
         let espeak = Espeak::default();
         espeak.clone().look_up().await;
         let voices = espeak.voices();
-        for tag in ["de", "en-us", "fr"] {
-            assert!(voices.iter().any(|voice| voice.name == tag && voice.problem.is_none()), "{tag}: {voices:?}");
+        for tag in ["de", "en-us", "fr-fr", "es-419", "en-gb-scotland"] {
+            assert!(
+                voices.iter().any(|voice| voice.name == tag && voice.problem.is_none()),
+                "{tag}: {voices:?}"
+            );
             assert!(speak("Hallo", &voice_of(tag)).await.is_ok());
         }
     }

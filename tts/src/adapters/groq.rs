@@ -28,12 +28,12 @@ const HERTZ: u32 = 24_000;
 
 /// Voices of the models that are known: model, languages, voices.
 const VOICES: [(&str, &[&str], &[&str]); 2] = [
+    ("canopylabs/orpheus-v1-english", &["en"], &["autumn", "diana", "hannah", "austin", "daniel", "troy"]),
     (
-        "canopylabs/orpheus-v1-english",
-        &["en"],
-        &["autumn", "diana", "hannah", "austin", "daniel", "troy"],
+        "canopylabs/orpheus-arabic-saudi",
+        &["ar-SA"],
+        &["fahad", "sultan", "lulwa", "noura", "abdullah", "aisha"],
     ),
-    ("canopylabs/orpheus-arabic-saudi", &["ar-SA"], &["fahad", "sultan", "lulwa", "noura", "abdullah", "aisha"]),
 ];
 
 /// Characters of a token of text, as it is counted against the tokens of the plan.

@@ -39,7 +39,10 @@ pub(crate) struct Spoken {
 
 impl std::fmt::Debug for Spoken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spoken").field("engine", &self.engine()).field("rate", &self.rate).finish_non_exhaustive()
+        f.debug_struct("Spoken")
+            .field("engine", &self.engine())
+            .field("rate", &self.rate)
+            .finish_non_exhaustive()
     }
 }
 

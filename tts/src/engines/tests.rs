@@ -25,12 +25,9 @@ async fn speaks(engines: &Engines, n: usize) -> bool {
 fn an_engine_is_chosen_by_its_name_or_by_its_voice() {
     let all = ["a", "b", "c"].map(|name| Scripted::new(name, Act::Speaks).boxed());
     let engines = Engines::new(all.into());
-    for (engine, voice, order) in [
-        ("", "", [0, 1, 2]),
-        ("c", "", [2, 0, 1]),
-        ("", "b-two", [1, 0, 2]),
-        ("c", "b-two", [2, 0, 1]),
-    ] {
+    for (engine, voice, order) in
+        [("", "", [0, 1, 2]), ("c", "", [2, 0, 1]), ("", "b-two", [1, 0, 2]), ("c", "b-two", [2, 0, 1])]
+    {
         assert_eq!(engines.order(&wish(engine, voice)).unwrap(), order, "{engine} {voice}");
     }
     let wish_b = wish("", "b-two");

@@ -91,7 +91,8 @@ impl Growing {
         check_length(&text)?;
         self.chars += text.chars().count();
         if self.chars > MOST_CHARS_IN_PIECES {
-            let message = format!("is longer than {MOST_CHARS_IN_PIECES} characters in all; open another stream");
+            let message =
+                format!("is longer than {MOST_CHARS_IN_PIECES} characters in all; open another stream");
             return Err(Error::InvalidField { field: "text", message });
         }
         Ok(speakable(self.splitter.push(&text), self.base))
@@ -183,14 +184,16 @@ mod tests {
         assert_eq!(part(&whole[1].1).trim(), "It costs **$5** today.");
         assert_eq!(whole[1].0, "It costs 5 dollars today.");
         for size in 1..9 {
-            let pieces: Vec<_> = chars.chunks(size).map(|piece| Ok(Piece::Text(piece.iter().collect()))).collect();
+            let pieces: Vec<_> =
+                chars.chunks(size).map(|piece| Ok(Piece::Text(piece.iter().collect()))).collect();
             assert_eq!(all(of_pieces(stream::iter(pieces))).await, whole, "{size}");
         }
     }
 
     #[tokio::test]
     async fn a_flush_gives_what_is_held_back_and_spans_go_on_behind_it() {
-        let pieces = [Piece::Text("One moment".into()), Piece::Flush, Piece::Flush, Piece::Text(" please. ".into())];
+        let pieces =
+            [Piece::Text("One moment".into()), Piece::Flush, Piece::Flush, Piece::Text(" please. ".into())];
         let clauses = all(of_pieces(stream::iter(pieces.map(Ok)))).await;
         assert_eq!(clauses, [("One moment.".to_owned(), 0..10), ("please.".to_owned(), 10..19)]);
         assert_eq!(all(of_pieces(stream::iter([Ok(Piece::Text("*** \u{1F600}".into()))]))).await, []);
@@ -218,11 +221,14 @@ mod tests {
         while let Some(clause) = packed.next(80).await {
             said.push(clause.unwrap().text);
         }
-        assert_eq!(said, [
-            "Hello.",
-            "This is the second sentence of it. And this is the third one of it.",
-            "And one more is here."
-        ]);
+        assert_eq!(
+            said,
+            [
+                "Hello.",
+                "This is the second sentence of it. And this is the third one of it.",
+                "And one more is here."
+            ]
+        );
     }
 
     #[test]

@@ -25,8 +25,8 @@ use crate::{
     level,
 };
 
-/// Chunks that may wait for whoever listens: a listener that is slower than speech holds up the engine, not memory.
-const QUEUE: usize = 256;
+/// Chunks that may wait for whoever listens, the rest of a clause: a slower listener holds up the engine, not memory.
+const QUEUE: usize = 1_024;
 /// Chunks in a second.
 const CHUNKS_PER_SECOND: u32 = 10;
 

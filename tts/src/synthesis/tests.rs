@@ -9,7 +9,8 @@ use voice_audio::{mulaw, wav};
 use super::*;
 use crate::scripted::{Act, MS_PER_CHAR, Scripted};
 
-const TEXT: &str = "Good morning to you. We are open from nine to six today, and on sunday we are closed all day.";
+const TEXT: &str =
+    "Good morning to you. We are open from nine to six today, and on sunday we are closed all day.";
 const MULAW: Format = Format { is_mulaw: true, rate: 8_000 };
 
 struct Setup {
@@ -83,7 +84,11 @@ async fn a_clip_is_as_long_as_it_says_is_made_once_and_then_found() {
     assert_eq!(setup.first.asked().len(), 1);
     let file = setup.synthesis.clips.get(&one.filename).await.unwrap();
     assert_eq!(wav::read(&file).unwrap().duration(), one.duration);
-    assert!(one.duration.abs_diff(length_of("Hello there.")) < Duration::from_millis(70), "{:?}", one.duration);
+    assert!(
+        one.duration.abs_diff(length_of("Hello there.")) < Duration::from_millis(70),
+        "{:?}",
+        one.duration
+    );
     assert!(setup.synthesis.flights.lock().unwrap().is_empty());
 }
 
@@ -158,7 +163,9 @@ async fn both_encodings_hold_the_same_sound_at_the_rate_that_was_asked_for() {
 async fn a_reply_goes_on_with_the_next_engine_nothing_twice_and_nothing_left_out() {
     let word = length_of("a word or so");
     let whole = length_of(&TEXT[1..]) + Duration::from_millis(150);
-    for act in [Act::Refuses, Act::IsSilent, Act::Hangs, Act::BreaksOff(30), Act::Stalls(30), Act::BreaksOff(71)] {
+    for act in
+        [Act::Refuses, Act::IsSilent, Act::Hangs, Act::BreaksOff(30), Act::Stalls(30), Act::BreaksOff(71)]
+    {
         // The first clause goes well, the second does not.
         let first = Scripted::new("first", Act::Refuses).first(&[Act::Speaks, act]);
         let setup = setup(first, Scripted::new("second", Act::Speaks));
@@ -189,7 +196,8 @@ async fn voices_of_different_loudness_are_heard_alike() {
     let (_, chunks) = heard(&setup(first, second), TEXT, MULAW).await;
     let rms = |engine: &str| {
         let all = chunks.iter().filter(|chunk| chunk.engine == engine);
-        let samples: Vec<f32> = all.flat_map(|chunk| mulaw::decode(&chunk.audio)).filter(|s| s.abs() > 0.01).collect();
+        let samples: Vec<f32> =
+            all.flat_map(|chunk| mulaw::decode(&chunk.audio)).filter(|s| s.abs() > 0.01).collect();
         (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
     };
     let difference = 20.0 * (rms("first") / rms("second")).log10();
@@ -262,8 +270,7 @@ async fn a_listener_that_does_not_listen_holds_up_the_engine() {
 async fn a_text_is_spoken_while_it_is_being_written() {
     let setup = pair(Act::Speaks);
     let (pieces, written) = futures::channel::mpsc::unbounded();
-    let mut stream =
-        of_pieces(setup.synthesis.engines(), written.map(Ok), Wish::default(), MULAW).unwrap();
+    let mut stream = of_pieces(setup.synthesis.engines(), written.map(Ok), Wish::default(), MULAW).unwrap();
     pieces.unbounded_send(Piece::Text("We are open from nine, and th".into())).unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), Streamed::Started { engine: "first" });
     assert_eq!(setup.first.asked(), ["We are open from nine,"]);

@@ -69,7 +69,18 @@ fn run(port: u16) -> Child {
     let has = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
     let program = if has("redis-server") { "redis-server" } else { "valkey-server" };
     Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", program, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args([
+            "--pdeathsig",
+            "KILL",
+            "--",
+            program,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ])
         .args(["--dir", "/tmp", "--port", &port.to_string()])
         .stdout(Stdio::null())
         .spawn()
