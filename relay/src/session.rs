@@ -166,7 +166,11 @@ impl Session {
                 self.clips.insert(clip, ready);
                 Event::ClipReady { clip, duration }
             }
-            Done::Clip(clip, None) => Event::ClipFailed { clip },
+            Done::Clip(clip, None) => {
+                // The engine may be one that is not there any more.
+                self.engine.clear();
+                Event::ClipFailed { clip }
+            }
             Done::Turn(turn, TurnEvent::Progressed(progress)) => Event::TurnProgressed { turn, progress },
             Done::Turn(turn, TurnEvent::Failed { reason }) => Event::TurnFailed { turn, reason },
         };

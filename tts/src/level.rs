@@ -150,7 +150,7 @@ mod tests {
             assert_eq!(streamed[..gap.len()], whole[..gap.len()], "{cut}");
         }
         assert_eq!(trimmed(&[0.0; 100], 8_000), [] as [f32; 0]);
-        assert!(Trimmer::new(8_000).push(&[0.0; 10_000]).is_empty());
+        assert!(Trimmer::new(8_000).push(&vec![0.0; 10_000]).is_empty());
     }
 
     #[test]

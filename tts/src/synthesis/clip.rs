@@ -42,16 +42,11 @@ impl Synthesis {
     pub(crate) async fn clip(&self, speech: &Speech, deadline: Instant) -> Result<Clip, Error> {
         let order = self.engines.order(&speech.wish)?;
         let preferred = order.first().map(|n| self.name(*n, speech)).unwrap_or_default();
-        let flight = self.flight(&preferred);
-        let guard = flight.lock().await;
-        let made = self.clip_alone(speech, &order, deadline).await;
-        drop(guard);
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        // Ours and the table's: nobody else waits for it.
-        if Arc::strong_count(&flight) <= 2 {
-            flights.remove(&preferred);
-        }
-        let clip = made?;
+        let flight = Flight::board(self, preferred);
+        let clip = {
+            let _alone = flight.lock.lock().await;
+            self.clip_alone(speech, &order, deadline).await?
+        };
         let result = if clip.is_cached { "hit" } else { "made" };
         metrics::counter!("tts_clip_requests_total", "result" => result).increment(1);
         tracing::Span::current().record("engine", clip.engine);
@@ -90,13 +85,11 @@ impl Synthesis {
         let mut pause = Duration::ZERO;
         for piece in pack(&speech.spoken, self.engines.get(n).max_chars()) {
             let mut spoken = self.engines.begin(n, &piece, voice, &speech.wish.language, Some(limit)).await?;
-            let samples = match timeout_at(limit, collect(&mut spoken)).await {
-                Ok(samples) => samples?,
-                Err(_) => {
-                    spoken.failed(&EngineError::late("the end of a clip", spoken.elapsed()));
-                    return None;
-                }
+            let Ok(samples) = timeout_at(limit, collect(&mut spoken)).await else {
+                spoken.failed(&EngineError::late("the end of a clip", spoken.elapsed()));
+                return None;
             };
+            let samples = samples?;
             let rate = spoken.rate;
             // Milliseconds of CPU.
             let shaped = tokio::task::spawn_blocking(move || shape(&samples, rate)).await.ok().flatten();
@@ -119,10 +112,30 @@ impl Synthesis {
         let voice = self.engines.voice(n, &speech.wish);
         self.clips.name_for(&speech.spoken, voice, self.engines.get(n).name(), &speech.wish.language)
     }
+}
 
-    fn flight(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        flights.entry(name.to_owned()).or_default().clone()
+/// One at a time for each clip, until the last of them is done or gone.
+struct Flight<'a> {
+    synthesis: &'a Synthesis,
+    name: String,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<'a> Flight<'a> {
+    fn board(synthesis: &'a Synthesis, name: String) -> Self {
+        let mut flights = synthesis.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = flights.entry(name.clone()).or_default().clone();
+        Self { synthesis, name, lock }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.synthesis.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ours and the table's: nobody else waits for it.
+        if Arc::strong_count(&self.lock) <= 2 {
+            flights.remove(&self.name);
+        }
     }
 }
 

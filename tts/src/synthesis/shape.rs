@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn silence_is_nothing_and_edges_are_short() {
-        assert_eq!(shaped(&[0.0; 48_000], Manner::default()).1, None);
+        assert_eq!(shaped(&vec![0.0; 48_000], Manner::default()).1, None);
         let padded = [vec![0.0; 24_000], tone(0.2, 0.5), vec![0.0; 24_000]].concat();
         let (out, _) = shaped(&padded, Manner::default());
         assert!((4_000..4_800).contains(&out.len()), "{}", out.len());

@@ -58,8 +58,9 @@ async fn heard(setup: &Setup, text: &str, format: Format) -> (&'static str, Vec<
     let mut end = Duration::ZERO;
     for chunk in &chunks {
         assert_eq!(chunk.start, end);
-        end += voice_audio::duration_of(samples(chunk, format), format.rate);
-        assert!(end - chunk.start <= Duration::from_millis(100));
+        let duration = voice_audio::duration_of(samples(chunk, format), format.rate);
+        assert!(duration <= Duration::from_millis(100));
+        end += duration;
     }
     (engine, chunks)
 }
@@ -90,6 +91,23 @@ async fn a_clip_is_as_long_as_it_says_is_made_once_and_then_found() {
         one.duration
     );
     assert!(setup.synthesis.flights.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_for_a_clip_leaves_it_to_the_next() {
+    let mut first = Scripted::new("first", Act::Speaks);
+    first.pace = Arc::new(tokio::sync::Semaphore::new(5));
+    let setup = setup(first, Scripted::new("second", Act::Speaks));
+    let text = speech("Hello there.");
+    tokio::select! {
+        biased;
+        clip = setup.synthesis.clip(&text, soon()) => panic!("{clip:?}"),
+        () = settled() => {}
+    }
+    assert_eq!(setup.first.live.load(Ordering::SeqCst), 0, "its request is dropped");
+    assert!(setup.synthesis.flights.lock().unwrap().is_empty());
+    setup.first.pace.add_permits(1_000);
+    assert!(!setup.synthesis.clip(&text, soon()).await.unwrap().is_cached);
 }
 
 #[tokio::test]
