@@ -110,7 +110,10 @@ impl Mesh {
     /// # Errors
     /// When it cannot be started.
     pub async fn restart(&mut self, service: &str) -> anyhow::Result<()> {
-        self.children.remove(service);
+        // It has to be gone before its port can be taken again.
+        if let Some(mut old) = self.children.remove(service) {
+            old.kill().await?;
+        }
         let child = start(&self.folder, service, service, &[], &self.env).await?;
         self.children.insert(service.to_owned(), child);
         Ok(())
