@@ -51,6 +51,8 @@ pub struct Config {
     pub end_silence: Duration,
     /// Between phrases that a provider with few requests a minute is made to speak beforehand.
     pub phrase_pace: Duration,
+    /// Whether a call that has moved to another engine stays with its voice.
+    pub is_voice_sticky: bool,
 }
 
 impl Config {
@@ -141,6 +143,7 @@ impl Config {
                 &[("free", FREE_PACE), ("developer", Duration::ZERO)],
                 Duration::ZERO,
             ),
+            is_voice_sticky: env.choice_or("VOICE_STICKY", &[("call", true), ("clause", false)], true),
             end_silence: env.millis_or("END_SILENCE_MS", Duration::from_millis(800)),
         };
         env.finish(config)

@@ -84,6 +84,7 @@ impl Relay {
                 speech: speech.clone(),
                 phrases: phrases.clone(),
                 fallback_number: config.fallback_number.clone(),
+                is_voice_sticky: config.is_voice_sticky,
             },
             registry: registry.clone(),
             door: recording_line::Settings { end_silence: config.end_silence, language: String::new() },

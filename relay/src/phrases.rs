@@ -81,7 +81,7 @@ impl PhraseBook {
     async fn make_all(&self, keeper: &Keeper) {
         let mut round = Round::new(wanted(&keeper.assistants), keeper.pace);
         while let Some(key) = round.next() {
-            let made = keeper.speech.clip(&key.text, &key.voice, &key.language, PATIENCE).await;
+            let made = keeper.speech.clip(&key.text, &key.voice, &key.language, "", PATIENCE).await;
             let pause = round.pause_after(key.clone(), made.as_ref());
             if let Ok(clip) = made {
                 // Whoever uses it finds it made.

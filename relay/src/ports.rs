@@ -148,12 +148,14 @@ pub(crate) trait Turns: Send + Sync {
 
 /// Makes speech.
 pub(crate) trait Speech: Send + Sync {
-    /// Makes a clip within `patience`, or finds the one that was made before.
+    /// Makes a clip within `patience`, or finds the one that was made before. `engine` is asked first; empty means the
+    /// preferred one.
     fn clip(
         &self,
         text: &str,
         voice: &str,
         language: &str,
+        engine: &str,
         patience: Duration,
     ) -> Work<Result<Clip, SpeechFailed>>;
 }

@@ -42,6 +42,8 @@ pub(crate) struct Tools {
     pub phrases: Arc<PhraseBook>,
     /// Where callers go when turn after turn fails.
     pub fallback_number: Option<String>,
+    /// Whether a call that has moved to another engine stays with its voice.
+    pub is_voice_sticky: bool,
 }
 
 impl std::fmt::Debug for Tools {
@@ -67,6 +69,8 @@ pub(crate) struct Session {
     work: JoinSet<()>,
     results: mpsc::Receiver<Done>,
     report: mpsc::Sender<Done>,
+    /// Who spoke last.
+    engine: String,
     invariants: Invariants,
 }
 
@@ -103,6 +107,7 @@ impl Session {
             work: JoinSet::new(),
             results,
             report,
+            engine: String::new(),
             invariants: Invariants::default(),
         }
     }
@@ -168,10 +173,15 @@ impl Session {
         let event = match done {
             Done::Clip(clip, Some(ready)) => {
                 let duration = ready.duration;
+                self.engine.clone_from(&ready.engine);
                 self.clips.insert(clip, ready);
                 Event::ClipReady { clip, duration }
             }
-            Done::Clip(clip, None) => Event::ClipFailed { clip },
+            Done::Clip(clip, None) => {
+                // The engine may be one that is not there any more.
+                self.engine.clear();
+                Event::ClipFailed { clip }
+            }
             Done::Turn(turn, TurnEvent::Progressed(progress)) => Event::TurnProgressed { turn, progress },
             Done::Turn(turn, TurnEvent::Failed { reason }) => Event::TurnFailed { turn, reason },
         };
@@ -229,8 +239,9 @@ impl Session {
             self.call.handle(now(), event);
             return;
         }
+        let engine = if self.tools.is_voice_sticky { &self.engine } else { "" };
         let Assistant { voice, language, .. } = &*self.assistant;
-        let work = self.tools.speech.clip(&text, voice, language, CLIP_PATIENCE);
+        let work = self.tools.speech.clip(&text, voice, language, engine, CLIP_PATIENCE);
         let report = self.report.clone();
         self.work.spawn(async move {
             let made = work.await;

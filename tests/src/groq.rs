@@ -1,5 +1,8 @@
 //! The provider: sets what `voice-sim groq` says and how it misbehaves, and looks at what it was asked.
 
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::phone::{json_of, loopback_client};
@@ -51,6 +54,22 @@ impl GroqSim {
         let chats =
             self.requests().await?.into_iter().filter_map(|request| request["messages"].as_array().cloned());
         Ok(chats.collect())
+    }
+
+    /// From a request to speak, made without anything in between, to its first bytes of audio.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn first_audio(&self, text: &str) -> anyhow::Result<Duration> {
+        let body = json!({ "model": "canopylabs/orpheus-v1-english", "voice": "troy", "input": text });
+        let post = self.http.post(format!("{}/openai/v1/audio/speech", self.base));
+        let begun = Instant::now();
+        let mut response = post.bearer_auth("gsk_test").json(&body).send().await?.error_for_status()?;
+        response.chunk().await?.context("an answer without audio")?;
+        let took = begun.elapsed();
+        // To its end, so that the connection can be used again.
+        while response.chunk().await?.is_some() {}
+        Ok(took)
     }
 
     async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {

@@ -12,17 +12,19 @@ use voice_server::config::Env;
 
 /// Which crates of this workspace a crate may name. Services never name each other; the call core knows only words;
 /// the simulators share nothing with the clients that are tested against them.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire", "transcode"]),
-    ("worker", &["audio", "groq", "jobs", "proto", "server", "signalwire", "transcode"]),
-    ("tts", &["audio", "clips", "groq", "proto", "server", "speech", "transcode"]),
+    ("worker", &["audio", "groq", "jobs", "proto", "quota", "server", "signalwire", "transcode"]),
+    ("tts", &["audio", "clips", "groq", "proto", "quota", "server", "speech", "transcode"]),
     ("gateway", &["clips", "proto", "server"]),
     ("voice-call", &["speech"]),
     ("voice-audio", &[]),
     ("voice-clips", &[]),
     ("voice-groq", &[]),
-    ("voice-jobs", &[]),
+    ("voice-jobs", &["redis"]),
     ("voice-proto", &[]),
+    ("voice-quota", &["redis"]),
+    ("voice-redis", &[]),
     ("voice-server", &[]),
     ("voice-signalwire", &[]),
     ("voice-sim", &["audio"]),
@@ -33,8 +35,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
 
 /// Libraries that have one place: the crates that may name them.
 const PLACES: [(&str, &[&str]); 10] = [
-    ("deadpool", &["voice-jobs"]),
-    ("deadpool-redis", &["voice-jobs"]),
+    ("deadpool", &["voice-jobs", "voice-redis"]),
+    ("deadpool-redis", &["voice-jobs", "voice-quota", "voice-redis"]),
     ("tokio-tungstenite", &["voice-signalwire", "voice-sim"]),
     ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),
     ("rodio", &["voice-audio"]),

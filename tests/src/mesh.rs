@@ -113,7 +113,10 @@ impl Mesh {
     /// # Errors
     /// When it cannot be started.
     pub async fn restart(&mut self, service: &str) -> anyhow::Result<()> {
-        self.children.remove(service);
+        // It has to be gone before its port can be taken again.
+        if let Some(mut old) = self.children.remove(service) {
+            old.kill().await?;
+        }
         let mut env = self.env.clone();
         let own = self.own_env.iter().filter(|(owner, _, _)| *owner == service);
         env.extend(own.map(|(_, name, value)| ((*name).to_owned(), value.clone())));

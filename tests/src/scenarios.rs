@@ -14,6 +14,7 @@ mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
 mod soak;
+mod speech;
 
 use std::{path::Path, process::Stdio, time::Duration};
 

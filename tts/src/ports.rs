@@ -1,5 +1,7 @@
 //! What speech needs from the world.
 
+use std::time::Duration;
+
 use futures::stream::BoxStream;
 
 use crate::error::EngineError;
@@ -26,6 +28,21 @@ pub(crate) struct Voice {
     pub problem: Option<String>,
 }
 
+/// How patient one is with an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// From the request to the first samples.
+    pub first: Duration,
+    /// From some samples to the next, and to the end.
+    pub between: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), between: Duration::from_secs(1) }
+    }
+}
+
 /// Something that speaks.
 pub(crate) trait Engine: Send + Sync {
     /// Its stable name.
@@ -39,6 +56,23 @@ pub(crate) trait Engine: Send + Sync {
 
     /// The voices that it offers.
     fn voices(&self) -> Vec<Voice>;
+
+    /// Whether a voice is one of its own.
+    fn has_voice(&self, name: &str) -> bool {
+        self.voices().iter().any(|voice| voice.name == name)
+    }
+
+    /// Why it cannot be used at all, if so.
+    fn problem(&self) -> Option<String> {
+        let voices = self.voices();
+        let first = voices.first()?.problem.clone();
+        if voices.iter().all(|voice| voice.problem.is_some()) { first } else { None }
+    }
+
+    /// How long it may take.
+    fn patience(&self) -> Patience {
+        Patience::default()
+    }
 
     /// Speaks. The stream ends after the last sample or with an error; dropping it stops the work.
     fn speak(

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
+use voice_quota::Plan;
 use voice_server::{
     ServerConfig,
     config::{Env, Problems},
@@ -10,6 +11,9 @@ use voice_server::{
 
 /// Groq takes uploads up to 25 MB; a longer recording is not an utterance.
 const LARGEST_RECORDING: usize = 25 * 1024 * 1024;
+
+/// Groq itself.
+const GROQ: &str = "https://api.groq.com";
 
 /// One provider: where, and with which key.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub struct ProviderConfig {
     pub api_key: Option<SecretString>,
     /// The model.
     pub model: String,
+    /// What the provider allows, if anybody counts.
+    pub plan: Option<Plan>,
 }
 
 /// What the worker is configured with.
@@ -61,8 +67,10 @@ impl Config {
     pub fn from_env(mut env: Env) -> Result<Self, Problems> {
         let server =
             ServerConfig::from_env(&mut env, "WORKER_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 50052)));
-        let stt = provider(&mut env, "STT", "whisper-large-v3");
-        let llm = provider(&mut env, "LLM", "openai/gpt-oss-20b");
+        let plans = [("free", Some(Plan::Free)), ("developer", Some(Plan::Developer))];
+        let plan = env.choice_or("GROQ_PLAN", &plans, None);
+        let stt = provider(&mut env, "STT", "whisper-large-v3", plan);
+        let llm = provider(&mut env, "LLM", "openai/gpt-oss-20b", plan);
         let hosts = env.list("RECORDING_ALLOWED_HOSTS");
         let credentials =
             match (env.optional("SIGNALWIRE_PROJECT_ID"), env.optional_secret("SIGNALWIRE_TOKEN")) {
@@ -95,15 +103,22 @@ impl Config {
 }
 
 /// Each kind of provider may have an address and a key of its own; a key is needed for Groq itself.
-fn provider(env: &mut Env, kind: &str, default_model: &str) -> ProviderConfig {
-    let shared = env.url_or("GROQ_BASE_URL", "https://api.groq.com");
+fn provider(env: &mut Env, kind: &str, default_model: &str, plan: Option<Plan>) -> ProviderConfig {
+    let shared = env.url_or("GROQ_BASE_URL", GROQ);
     let base_url = env.url_or(&format!("GROQ_{kind}_BASE_URL"), &shared);
     let api_key =
         env.optional_secret(&format!("GROQ_{kind}_API_KEY")).or_else(|| env.optional_secret("GROQ_API_KEY"));
     if api_key.is_none() && base_url.contains("api.groq.com") {
         env.problem("GROQ_API_KEY", format!("is not set, and {kind} is asked of {base_url}"));
     }
-    ProviderConfig { base_url, api_key, model: env.text_or(&format!("GROQ_{kind}_MODEL"), default_model) }
+    // Other servers count nothing, unless one says so.
+    let plan = plan.or((base_url == GROQ).then_some(Plan::Developer));
+    ProviderConfig {
+        base_url,
+        api_key,
+        model: env.text_or(&format!("GROQ_{kind}_MODEL"), default_model),
+        plan,
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use voice_groq::{Endpoint, Groq, Proxy, Service};
 use voice_jobs::{Consumer, ConsumerConfig, Jobs, JobsError};
 use voice_proto::worker::v1::worker_service_server::WorkerServiceServer;
+use voice_quota::{Plan, Quota};
 use voice_server::{Health, Server, config::is_loopback_url};
 use voice_signalwire::recordings::Recordings;
 use voice_transcode::Transcoder;
@@ -115,15 +116,23 @@ impl Worker {
 fn provider(config: &Config) -> anyhow::Result<Provider> {
     let is_local = is_loopback_url(&config.stt.base_url) && is_loopback_url(&config.llm.base_url);
     let http = voice_groq::http_client(if is_local { Proxy::None } else { Proxy::FromEnvironment })?;
-    let ProviderConfig { base_url, api_key, model } = &config.llm;
+    let ProviderConfig { base_url, api_key, model, plan: _ } = &config.llm;
     let stt = Endpoint::new(&config.stt.base_url, config.stt.api_key.clone()).context("GROQ_STT_BASE_URL")?;
     let groq =
         Groq::new(base_url, api_key.clone(), http).context("GROQ_BASE_URL")?.with_endpoint(Service::Stt, stt);
-    Ok(Provider { groq, stt_model: config.stt.model.clone(), llm_model: model.clone() })
+    let quota = |plan: Option<Plan>| plan.map(|plan| Quota::new(&config.redis_url, plan)).transpose();
+    Ok(Provider {
+        groq,
+        stt_model: config.stt.model.clone(),
+        llm_model: model.clone(),
+        stt_quota: quota(config.stt.plan).context("REDIS_URL")?,
+        llm_quota: quota(config.llm.plan).context("REDIS_URL")?,
+    })
 }
 
 /// A cold connection costs the first caller most of a second.
 async fn warm(provider: Provider) {
+    [&provider.stt_quota, &provider.llm_quota].into_iter().flatten().for_each(Quota::warm);
     if let Err(error) = provider.groq.warm(Duration::from_secs(5)).await {
         tracing::warn!(%error, "the provider does not answer yet");
     }

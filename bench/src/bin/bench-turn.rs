@@ -51,7 +51,8 @@ async fn instant() -> anyhow::Result<Mesh> {
         signalwire_args: signalwire_args.map(str::to_owned).to_vec(),
         ..Options::default()
     };
-    let mesh = Mesh::start(options).await?;
+    // Requests are counted, as with the provider itself.
+    let mesh = Mesh::start(options.with("GROQ_PLAN", "developer")).await?;
     mesh.groq.script(&[(QUESTION, &reply(0))]).await?;
     Ok(mesh)
 }

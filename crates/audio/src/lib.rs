@@ -3,6 +3,8 @@
 
 pub mod decode;
 pub mod mulaw;
+#[cfg(feature = "playback")]
+pub mod playback;
 pub mod resample;
 #[cfg(test)]
 mod testing;

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use uuid::Uuid;
+use voice_redis::Broker;
 
 use crate::{
     JobsError, Progress, ProgressEvent,
     batch::Batch,
-    broker::Broker,
     control,
     hub::Hub,
     keys::{self, Keys},

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use deadpool_redis::{PoolError, redis::RedisError};
+use voice_redis::InvalidUrl;
 
 /// Why the queue did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum JobsError {
     /// `REDIS_URL` is not an address of Redis.
-    #[error("not an address of redis such as redis://127.0.0.1:6379/0: {0}")]
-    Url(String),
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
     /// Redis is away, or refuses.
     #[error("redis: {0}")]
     Redis(#[from] RedisError),

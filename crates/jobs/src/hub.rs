@@ -16,7 +16,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{broker::Broker, keys};
+use voice_redis::Broker;
+
+use crate::keys;
 
 /// Watchers that may be waiting to be served.
 const REQUESTS: usize = 1_024;

@@ -34,7 +34,6 @@
 //! Ordinary commands go through a pool; waiting for messages and subscriptions have connections of their own.
 
 mod batch;
-mod broker;
 mod claim;
 mod connection;
 mod consumer;
@@ -52,7 +51,6 @@ mod store;
 mod watch;
 mod wire;
 
-pub use broker::Broker;
 pub use connection::{Jobs, NewJob};
 pub use consumer::{Consumer, ConsumerConfig, Handler};
 pub use error::JobsError;

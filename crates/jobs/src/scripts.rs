@@ -104,6 +104,10 @@ fn names(own: &Keys) -> String {
 
 /// A text of any bytes as Lua writes it.
 fn quoted(text: &str) -> String {
-    let escaped: String = text.bytes().map(|byte| format!("\\{byte:03}")).collect();
-    format!("'{escaped}'")
+    let mut quoted = String::from("'");
+    for byte in text.bytes() {
+        let _ = write!(quoted, "\\{byte:03}");
+    }
+    quoted.push('\'');
+    quoted
 }

@@ -5,15 +5,9 @@ use std::{sync::Arc, time::Duration};
 use deadpool::managed::Object;
 use deadpool_redis::redis::{self, ScriptInvocation, aio::MultiplexedConnection};
 use jiff::Timestamp;
+use voice_redis::{Broker, Connection, Pool};
 
-use crate::{
-    JobsError,
-    broker::{self, Broker, Connection, Pool},
-    keys::Keys,
-    result,
-    scripts::Scripts,
-    wire,
-};
+use crate::{JobsError, keys::Keys, result, scripts::Scripts, wire};
 
 /// Connections for ordinary commands.
 const POOL: usize = 32;
@@ -124,7 +118,7 @@ impl Store {
         let all = async {
             let mut connection = self.pool.get().await?;
             let answer = work(&mut connection).await;
-            if answer.as_ref().is_err_and(broker::is_spent) {
+            if answer.as_ref().is_err_and(voice_redis::is_spent) {
                 drop(Object::take(connection));
             }
             Ok(answer?)
@@ -150,7 +144,7 @@ impl Store {
             if let Some(mut connection) = link.take() {
                 match script.invoke_async(&mut *connection).await {
                     // It was lost while nobody used it, or leads to who was the master once.
-                    Err(error) if broker::is_spent(&error) => drop(Object::take(connection)),
+                    Err(error) if voice_redis::is_spent(&error) => drop(Object::take(connection)),
                     answer => {
                         *link = Some(connection);
                         return Ok(answer?);

@@ -46,6 +46,18 @@ pub(crate) struct Guard<S> {
     permits: Arc<Semaphore>,
 }
 
+/// Until when the caller of a unary RPC waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// That of a request that has passed the layers; for one that has not, that of a request without one.
+    pub fn of<T>(request: &tonic::Request<T>) -> Self {
+        let known = request.extensions().get::<Self>().copied();
+        known.unwrap_or_else(|| Self(Instant::now() + DEFAULT_DEADLINE))
+    }
+}
+
 /// Makes [`Guard`]s.
 #[derive(Clone, Debug)]
 pub(crate) struct GuardLayer {
@@ -80,7 +92,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let started = Instant::now();
         let method = request.uri().path().to_owned();
         let context = header(&request, "traceparent")
@@ -89,6 +101,7 @@ where
         let span = tracing::info_span!("rpc", method = %method, trace.id = %context.trace_id());
         let refusal = self.refusal(&request, &method);
         let deadline = header(&request, "grpc-timeout").and_then(parse_timeout).unwrap_or(DEFAULT_DEADLINE);
+        request.extensions_mut().insert(Deadline(started + deadline));
         let permit = self.permits.clone().try_acquire_owned();
         // The clone that was polled ready is the one to call.
         let ready = self.inner.clone();

@@ -11,4 +11,5 @@ pub mod status;
 pub mod telemetry;
 pub mod trace;
 
+pub use layers::Deadline;
 pub use server::{Health, Server, ServerConfig, announce};

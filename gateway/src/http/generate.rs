@@ -38,7 +38,7 @@ pub(crate) async fn generate_audio(
     body: Result<Json<GenerateAudio>, JsonRejection>,
 ) -> Result<Json<Generated>, Problem> {
     let Json(GenerateAudio { text, voice }) = body.map_err(to_problem)?;
-    let mut request = Request::new(CreateClipRequest { text, voice, language: String::new() });
+    let mut request = Request::new(CreateClipRequest { text, voice, ..CreateClipRequest::default() });
     request.set_timeout(TTS_DEADLINE);
     let response = tokio::time::timeout(TTS_DEADLINE, edge.tts.clone().create_clip(request)).await;
     let response = response.map_err(|_| {

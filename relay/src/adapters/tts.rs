@@ -27,6 +27,7 @@ impl Speech for Tts {
         text: &str,
         voice: &str,
         language: &str,
+        engine: &str,
         patience: Duration,
     ) -> Work<Result<Clip, SpeechFailed>> {
         let mut client = self.client.clone();
@@ -34,6 +35,7 @@ impl Speech for Tts {
             text: text.to_owned(),
             voice: voice.to_owned(),
             language: language.to_owned(),
+            engine: engine.to_owned(),
         });
         request.set_timeout(patience);
         Box::pin(async move {

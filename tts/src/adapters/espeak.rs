@@ -1,6 +1,10 @@
 //! espeak-ng as a child process: no network, no voice file, nothing that can be away.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_stream::stream;
 use futures::{StreamExt as _, stream::BoxStream};
@@ -9,7 +13,7 @@ use voice_audio::wav;
 
 use crate::{
     error::EngineError,
-    ports::{Engine, Sound, Voice},
+    ports::{Engine, Patience, Sound, Voice},
 };
 
 /// It speaks a hundred times faster than life.
@@ -18,9 +22,30 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// Words a minute: slower than its default, to be understood over a telephone.
 const SPEED: &str = "150";
 
+/// What it speaks in.
+const HERTZ: u32 = 22_050;
+
 /// The engine of last resort.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Espeak;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Espeak {
+    /// What is installed; empty until it has been looked up.
+    installed: Arc<OnceLock<Vec<Voice>>>,
+}
+
+impl Espeak {
+    /// Looks up which voices are installed.
+    pub(crate) async fn look_up(self) {
+        let found = match tokio::time::timeout(LIMIT, list()).await {
+            Ok(Ok(voices)) => voices,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "espeak-ng cannot be used");
+                vec![unusable(error.message)]
+            }
+            Err(_) => vec![unusable(format!("espeak-ng did not end within {LIMIT:?}"))],
+        };
+        let _ = self.installed.set(found);
+    }
+}
 
 impl Engine for Espeak {
     fn name(&self) -> &'static str {
@@ -31,21 +56,27 @@ impl Engine for Espeak {
         1_000
     }
 
+    /// The one of the text's language.
     fn default_voice(&self) -> &'static str {
         ""
     }
 
     fn voices(&self) -> Vec<Voice> {
-        vec![Voice { name: String::new(), languages: Vec::new(), sample_rate_hertz: 22_050, problem: None }]
+        self.installed.get().cloned().unwrap_or_default()
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { first: LIMIT, ..Patience::default() }
     }
 
     fn speak(
         &self,
         text: &str,
-        _voice: &str,
+        voice: &str,
         language: &str,
     ) -> BoxStream<'static, Result<Sound, EngineError>> {
-        let (text, voice) = (text.to_owned(), voice_of(language));
+        let voice = voice_of(if voice.is_empty() { language } else { voice });
+        let text = text.to_owned();
         let sounds = stream! {
             match speak(&text, &voice).await {
                 Ok(audio) => {
@@ -97,12 +128,37 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> EngineError {
     EngineError::new(format!("espeak-ng {what}: {error}"))
 }
 
-/// Its name for a language; only letters and hyphens, since it becomes an argument.
+/// The voices that are installed, by language: `-v` takes the language's tag.
+async fn list() -> Result<Vec<Voice>, EngineError> {
+    let output = Command::new("espeak-ng").arg("--voices").kill_on_drop(true).output().await;
+    let output = output.map_err(|error| EngineError::new(format!("espeak-ng cannot be started: {error}")))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let tags = text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
+    // Names that `voice_of` would change cannot be asked for.
+    let mut tags: Vec<&str> = tags.filter(|tag| voice_of(tag) == **tag).collect();
+    tags.dedup();
+    if tags.is_empty() {
+        return Err(EngineError::new("espeak-ng has no voices installed"));
+    }
+    let voice = |tag: &str| Voice {
+        name: tag.to_owned(),
+        languages: vec![tag.to_owned()],
+        sample_rate_hertz: HERTZ,
+        problem: None,
+    };
+    Ok(tags.into_iter().map(voice).collect())
+}
+
+fn unusable(problem: String) -> Voice {
+    Voice { name: String::new(), languages: Vec::new(), sample_rate_hertz: HERTZ, problem: Some(problem) }
+}
+
+/// Its name for a language; only letters, digits and hyphens, since it becomes an argument.
 fn voice_of(language: &str) -> String {
     let name: String = language
         .chars()
-        .filter(|c| c.is_ascii_alphabetic() || *c == '-')
-        .take(12)
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(24)
         .collect::<String>()
         .to_lowercase();
     let name = name.trim_matches('-');
@@ -120,5 +176,19 @@ mod tests {
             assert!(audio.duration() > Duration::from_millis(200), "{text}");
         }
         assert!(speak("Hello", "zz").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn it_lists_what_is_installed_and_each_can_be_asked_for() {
+        let espeak = Espeak::default();
+        espeak.clone().look_up().await;
+        let voices = espeak.voices();
+        for tag in ["de", "en-us", "fr-fr", "es-419", "en-gb-scotland"] {
+            assert!(
+                voices.iter().any(|voice| voice.name == tag && voice.problem.is_none()),
+                "{tag}: {voices:?}"
+            );
+            assert!(speak("Hallo", &voice_of(tag)).await.is_ok());
+        }
     }
 }

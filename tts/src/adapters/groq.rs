@@ -6,27 +6,46 @@ use async_stream::stream;
 use bytes::BytesMut;
 use futures::{StreamExt as _, stream::BoxStream};
 use voice_audio::wav::Header;
-use voice_groq::{Groq, ORPHEUS_MAX_INPUT_CHARS, SpeechRequest, StreamDeadlines};
+use voice_groq::{Fault, Groq, ORPHEUS_MAX_INPUT_CHARS, SpeechRequest, StreamDeadlines};
+use voice_quota::{Cost, Exhausted, Quota};
 
 use crate::{
-    error::EngineError,
-    ports::{Engine, Sound, Voice},
+    error::{EngineError, Failure},
+    ports::{Engine, Patience, Sound, Voice},
 };
 
 /// Samples of a piece are at least this many, so that a provider that dribbles does not cost a step a byte.
 const LEAST: usize = 256;
 
-/// The voices of `canopylabs/orpheus-v1-english`.
-const ENGLISH_ORPHEUS: [&str; 6] = ["autumn", "diana", "hannah", "austin", "daniel", "troy"];
-
 const DEADLINES: StreamDeadlines =
     StreamDeadlines { first: Duration::from_secs(1), between: Duration::from_secs(1) };
+
+/// A refusal that only the operator can mend is not worth asking for again soon.
+const OPERATORS_FAULT: Duration = Duration::from_mins(1);
+
+/// Orpheus' sample rate.
+const HERTZ: u32 = 24_000;
+
+/// Voices of the models that are known: model, languages, voices.
+const VOICES: [(&str, &[&str], &[&str]); 2] = [
+    ("canopylabs/orpheus-v1-english", &["en"], &["autumn", "diana", "hannah", "austin", "daniel", "troy"]),
+    (
+        "canopylabs/orpheus-arabic-saudi",
+        &["ar-SA"],
+        &["fahad", "sultan", "lulwa", "noura", "abdullah", "aisha"],
+    ),
+];
+
+/// Characters of a token of text, as it is counted against the tokens of the plan.
+const CHARS_PER_TOKEN: u64 = 4;
 
 /// The preferred engine.
 #[derive(Clone, Debug)]
 pub(crate) struct GroqEngine {
-    /// The client.
-    pub groq: Groq,
+    /// The client; `None` without a key.
+    pub groq: Option<Groq>,
+    /// What the plan allows; `None` for servers that nobody counts.
+    pub quota: Option<Quota>,
     /// The model.
     pub model: String,
     /// The voice that is used when none is asked for.
@@ -47,16 +66,27 @@ impl Engine for GroqEngine {
     }
 
     fn voices(&self) -> Vec<Voice> {
-        let is_english_orpheus = self.model.ends_with("orpheus-v1-english");
-        let names: &[&str] = if is_english_orpheus { &ENGLISH_ORPHEUS } else { &[&self.voice] };
-        let languages = if is_english_orpheus { vec!["en".to_owned()] } else { Vec::new() };
-        let voice = |name: &&str| Voice {
-            name: (*name).to_owned(),
-            languages: languages.clone(),
-            sample_rate_hertz: if is_english_orpheus { 24_000 } else { 0 },
-            problem: None,
+        let problem = self.groq.is_none().then(|| "GROQ_API_KEY is not set".to_owned());
+        let (languages, names) = self.known().unwrap_or((&[], &[]));
+        let voice = |name: &str, sample_rate_hertz| Voice {
+            name: name.to_owned(),
+            languages: languages.iter().map(ToString::to_string).collect(),
+            sample_rate_hertz,
+            problem: problem.clone(),
         };
-        names.iter().map(voice).collect()
+        let configured = Some(&self.voice[..]).filter(|voice| !names.contains(voice));
+        let known = names.iter().map(|name| voice(name, HERTZ));
+        configured.map(|name| voice(name, 0)).into_iter().chain(known).collect()
+    }
+
+    fn has_voice(&self, name: &str) -> bool {
+        let is_open = self.groq.is_some() && self.known().is_none();
+        // Which voices an unknown model has, only its server can tell.
+        is_open || self.voice == name || self.known().is_some_and(|(_, names)| names.contains(&name))
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { first: DEADLINES.first, between: DEADLINES.between }
     }
 
     fn speak(
@@ -67,8 +97,20 @@ impl Engine for GroqEngine {
     ) -> BoxStream<'static, Result<Sound, EngineError>> {
         let request =
             SpeechRequest { model: self.model.clone(), voice: voice.to_owned(), input: text.to_owned() };
-        let groq = self.groq.clone();
+        let (groq, quota) = (self.groq.clone(), self.quota.clone());
         let sounds = stream! {
+            let Some(groq) = groq else {
+                yield Err(EngineError::new("GROQ_API_KEY is not set"));
+                return;
+            };
+            if let Some(quota) = quota {
+                let tokens = (request.input.chars().count() as u64).div_ceil(CHARS_PER_TOKEN);
+                let cost = Cost { tokens, ..Cost::default() };
+                if let Err(exhausted) = quota.reserve(&request.model, cost).await {
+                    yield Err(to_quota_error(&exhausted));
+                    return;
+                }
+            }
             let mut pieces = match groq.speech(&request, DEADLINES).await {
                 Ok(pieces) => pieces,
                 Err(error) => {
@@ -131,6 +173,27 @@ impl Engine for GroqEngine {
     }
 }
 
+impl GroqEngine {
+    /// Languages and voices of the model, if they are known.
+    fn known(&self) -> Option<(&'static [&'static str], &'static [&'static str])> {
+        let (_, languages, names) = VOICES.iter().find(|(model, _, _)| *model == self.model)?;
+        Some((languages, names))
+    }
+}
+
 fn to_error(error: &voice_groq::Error) -> EngineError {
-    EngineError { message: error.to_string(), retry_after: error.retry_after() }
+    let kind = if matches!(error, voice_groq::Error::Timeout(_)) { Failure::Late } else { Failure::Broken };
+    let retry_after = match error.fault() {
+        Fault::Operator => Some(OPERATORS_FAULT),
+        Fault::Request | Fault::Provider => error.retry_after(),
+    };
+    EngineError { message: error.to_string(), retry_after, kind }
+}
+
+fn to_quota_error(exhausted: &Exhausted) -> EngineError {
+    EngineError {
+        message: exhausted.to_string(),
+        retry_after: Some(exhausted.retry_after),
+        kind: Failure::Quota,
+    }
 }

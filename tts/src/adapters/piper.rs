@@ -26,11 +26,14 @@ use self::{
 };
 use crate::{
     error::EngineError,
-    ports::{Engine, Sound, Voice},
+    ports::{Engine, Patience, Sound, Voice},
 };
 
 /// For a voice that is still being read, and for others' sound to be made before ours.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A clause of the longest kind takes a fraction of it, also beside others.
+const FIRST: Duration = Duration::from_secs(3);
 
 /// The engine that needs no network.
 #[derive(Clone, Debug)]
@@ -130,6 +133,10 @@ impl Engine for Piper {
 
     fn default_voice(&self) -> &str {
         &self.default_voice
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { first: FIRST, between: FIRST }
     }
 
     fn voices(&self) -> Vec<Voice> {

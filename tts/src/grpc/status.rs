@@ -10,7 +10,8 @@ use crate::error::Error;
 impl ServiceError for Error {
     fn code(&self) -> Code {
         match self {
-            Self::InvalidField { .. } => Code::InvalidArgument,
+            Self::InvalidField { .. } | Self::MissingConfig | Self::RepeatedConfig => Code::InvalidArgument,
+            Self::Idle(_) => Code::DeadlineExceeded,
             Self::Unavailable => Code::Unavailable,
             Self::Clips(_) => Code::Internal,
         }
@@ -19,6 +20,9 @@ impl ServiceError for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::InvalidField { .. } => "INVALID_FIELD",
+            Self::MissingConfig => "MISSING_CONFIG",
+            Self::RepeatedConfig => "REPEATED_CONFIG",
+            Self::Idle(_) => "IDLE_TIMEOUT",
             Self::Unavailable => "SPEECH_UNAVAILABLE",
             Self::Clips(_) => "INTERNAL",
         }
@@ -27,14 +31,19 @@ impl ServiceError for Error {
     fn field(&self) -> Option<&str> {
         match self {
             Self::InvalidField { field, .. } => Some(field),
-            Self::Unavailable | Self::Clips(_) => None,
+            Self::MissingConfig | Self::RepeatedConfig => Some("payload"),
+            Self::Idle(_) | Self::Unavailable | Self::Clips(_) => None,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable => Some(Duration::from_secs(1)),
-            Self::InvalidField { .. } | Self::Clips(_) => None,
+            Self::InvalidField { .. }
+            | Self::MissingConfig
+            | Self::RepeatedConfig
+            | Self::Idle(_)
+            | Self::Clips(_) => None,
         }
     }
 }

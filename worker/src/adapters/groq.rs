@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_stream::stream;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
+use voice_audio::wav::Header;
 use voice_groq::{ChatDelta, ChatRequest, Error, Groq, Reasoning, Segment, StreamDeadlines, Transcription};
+use voice_quota::{Cost, Exhausted, Quota};
 
 use crate::{
     error::TurnError,
@@ -24,7 +26,17 @@ pub(crate) struct Provider {
     pub stt_model: String,
     /// The language model.
     pub llm_model: String,
+    /// What the plan allows for speech to text; `None` for servers that nobody counts.
+    pub stt_quota: Option<Quota>,
+    /// The same for the language model.
+    pub llm_quota: Option<Quota>,
 }
+
+/// A guess, on the safe side for English.
+const CHARS_PER_TOKEN: u64 = 3;
+
+/// Seconds that Groq counts for any transcription at least.
+const LEAST_BILLED: u64 = 10;
 
 impl Transcribe for Provider {
     fn transcribe<'a>(
@@ -40,6 +52,10 @@ impl Transcribe for Provider {
             prompt: None,
         };
         Box::pin(async move {
+            if let Some(quota) = &self.stt_quota {
+                let cost = Cost { audio_seconds: billed_seconds(&request.wav), ..Cost::default() };
+                quota.reserve(&self.stt_model, cost).await.map_err(|error| to_exhausted(&error, &STT))?;
+            }
             let heard =
                 self.groq.transcribe(&request, limit).await.map_err(|error| to_error(&error, &STT))?;
             if heard.segments.is_empty() {
@@ -68,6 +84,13 @@ impl Reply for Provider {
         request.reasoning = self.llm_model.contains("gpt-oss").then(|| Reasoning { effort: "low".into() });
         let deadlines = StreamDeadlines { first: patience.first, between: patience.between };
         Box::pin(async move {
+            if let Some(quota) = &self.llm_quota {
+                let chars: usize =
+                    request.messages.iter().map(|message| message.content.chars().count()).sum();
+                let tokens = chars as u64 / CHARS_PER_TOKEN + u64::from(MOST_TOKENS);
+                let cost = Cost { tokens, ..Cost::default() };
+                quota.reserve(&self.llm_model, cost).await.map_err(|error| to_exhausted(&error, &LLM))?;
+            }
             let mut deltas =
                 self.groq.chat_stream(&request, deadlines).await.map_err(|error| to_error(&error, &LLM))?;
             let pieces = stream! {
@@ -123,6 +146,24 @@ fn to_error(error: &Error, reasons: &Reasons) -> TurnError {
         is_retryable: error.is_retryable() && !matches!(error, Error::Timeout(_)),
         retry_after: error.retry_after(),
     }
+}
+
+fn to_exhausted(exhausted: &Exhausted, reasons: &Reasons) -> TurnError {
+    TurnError {
+        reason: reasons.rate_limited,
+        message: exhausted.to_string(),
+        is_retryable: true,
+        retry_after: Some(exhausted.retry_after),
+    }
+}
+
+/// The audio of a WAV file of 16-bit samples as it is billed, in seconds.
+fn billed_seconds(wav: &[u8]) -> u64 {
+    let bytes_per_second = Header::parse(wav)
+        .ok()
+        .flatten()
+        .map_or(32_000, |header| header.block_bytes() * header.sample_rate_hertz as usize);
+    (wav.len().div_ceil(bytes_per_second.max(1)) as u64).max(LEAST_BILLED)
 }
 
 fn to_stretch(segment: Segment) -> Stretch {

@@ -20,8 +20,6 @@ use deadpool_redis::redis::{
 use futures::FutureExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::JobsError;
-
 /// Where Sentinel listens.
 const SENTINEL_PORT: u16 = 26_379;
 
@@ -39,9 +37,14 @@ const DEAD_AFTER: Duration = Duration::from_secs(10);
 const PROBE_EVERY: Duration = Duration::from_secs(3);
 
 /// Connections for ordinary commands.
-pub(crate) type Pool = managed::Pool<Finder>;
+pub type Pool = managed::Pool<Finder>;
 /// One of them.
-pub(crate) type Connection = managed::Object<Finder>;
+pub type Connection = managed::Object<Finder>;
+
+/// The address is none of Redis.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an address of redis such as redis://127.0.0.1:6379/0: {0}")]
+pub struct InvalidUrl(String);
 
 /// Where Redis is.
 pub struct Broker {
@@ -69,7 +72,7 @@ impl Broker {
     ///
     /// # Errors
     /// When the URL is none of these.
-    pub fn from_url(url: &SecretString) -> Result<Self, JobsError> {
+    pub fn from_url(url: &SecretString) -> Result<Self, InvalidUrl> {
         let url = url.expose_secret();
         let (info, sentinels) = match url.split_once("+sentinel://") {
             Some((scheme, rest)) => {
@@ -93,7 +96,7 @@ impl Broker {
     }
 
     /// For people: the server, or the first Sentinel.
-    pub(crate) fn address(&self) -> (String, u16) {
+    pub fn address(&self) -> (String, u16) {
         let address = match &self.sentinels {
             Some(sentinels) => &sentinels.addresses[0],
             None => self.info.addr(),
@@ -135,8 +138,11 @@ impl Broker {
         within(CONNECT_TIMEOUT, async { self.client().await?.get_async_pubsub().await }).await
     }
 
-    /// A pool of connections for ordinary commands.
-    pub(crate) fn pool(self: Arc<Self>, size: usize, patience: Duration) -> Result<Pool, JobsError> {
+    /// A pool of connections for ordinary commands, for one of which one waits for `patience` at most.
+    ///
+    /// # Errors
+    /// When the pool cannot be made.
+    pub fn pool(self: Arc<Self>, size: usize, patience: Duration) -> Result<Pool, InvalidUrl> {
         let pool = Pool::builder(Finder(self))
             .max_size(size)
             .wait_timeout(Some(patience))
@@ -231,7 +237,7 @@ fn at(like: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
 }
 
 /// Reads `[user:password@]host[:port][,host[:port]…]/service[/db]`.
-fn sentinels(scheme: &str, rest: &str) -> Result<(ConnectionInfo, Sentinels), JobsError> {
+fn sentinels(scheme: &str, rest: &str) -> Result<(ConnectionInfo, Sentinels), InvalidUrl> {
     let (who, rest) =
         rest.rsplit_once('@').map_or((String::new(), rest), |(who, rest)| (format!("{who}@"), rest));
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -260,18 +266,19 @@ fn sentinels(scheme: &str, rest: &str) -> Result<(ConnectionInfo, Sentinels), Jo
 
 /// Whether an error says that its connection is of no further use: it is broken, it stays silent, or it leads to a
 /// server that is the master no more.
-pub(crate) fn is_spent(error: &RedisError) -> bool {
+pub fn is_spent(error: &RedisError) -> bool {
     error.is_connection_dropped()
         || error.is_io_error()
         || matches!(error.code(), Some("READONLY" | "MASTERDOWN"))
 }
 
-fn bad(why: impl fmt::Display) -> JobsError {
-    JobsError::Url(why.to_string())
+fn bad(why: impl fmt::Display) -> InvalidUrl {
+    InvalidUrl(why.to_string())
 }
 
 /// Makes the pool's connections.
-pub(crate) struct Finder(Arc<Broker>);
+#[derive(Debug)]
+pub struct Finder(Arc<Broker>);
 
 impl managed::Manager for Finder {
     type Type = MultiplexedConnection;
@@ -294,7 +301,7 @@ impl managed::Manager for Finder {
 mod tests {
     use super::*;
 
-    fn read(url: &str) -> Result<Broker, JobsError> {
+    fn read(url: &str) -> Result<Broker, InvalidUrl> {
         Broker::from_url(&url.to_owned().into())
     }
 
