@@ -49,6 +49,7 @@ pub(crate) async fn prepare(
             duration: duration_of(samples.len(), TELEPHONE_HERTZ),
             engine: RECORDING.to_owned(),
             is_cached: true,
+            is_fallback: false,
         });
         all.push(Recorded { filename, file: wav::write_mulaw(&mulaw::encode(&samples)).into() });
     }

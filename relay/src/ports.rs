@@ -71,6 +71,8 @@ pub struct Clip {
     pub engine: String,
     /// Whether it had been made before it was needed.
     pub is_cached: bool,
+    /// Whether another engine was to speak it and could not.
+    pub is_fallback: bool,
 }
 
 /// Stands for an engine where the operator's own audio is played.

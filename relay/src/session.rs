@@ -69,7 +69,7 @@ pub(crate) struct Session {
     work: JoinSet<()>,
     results: mpsc::Receiver<Done>,
     report: mpsc::Sender<Done>,
-    /// Who spoke last.
+    /// The engine that the call has moved to; empty for the preferred one.
     engine: String,
     invariants: Invariants,
 }
@@ -171,10 +171,12 @@ impl Session {
 
     fn take_done(&mut self, done: Done) {
         let event = match done {
-            Done::Clip(clip, Some(ready)) => {
-                let duration = ready.duration;
-                self.engine.clone_from(&ready.engine);
-                self.clips.insert(clip, ready);
+            Done::Clip(clip, Some(made)) => {
+                let duration = made.duration;
+                if made.is_fallback {
+                    self.engine.clone_from(&made.engine);
+                }
+                self.clips.insert(clip, made);
                 Event::ClipReady { clip, duration }
             }
             Done::Clip(clip, None) => {

@@ -19,6 +19,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::address::is_public;
 
+/// Connections to a host that are kept between recordings.
+const IDLE: usize = 4;
+
 /// Redirects that are followed.
 const REDIRECTS: usize = 3;
 
@@ -168,6 +171,8 @@ impl Recordings {
             .user_agent(concat!("voicemesh/", env!("CARGO_PKG_VERSION")))
             .tcp_nodelay(true)
             .connect_timeout(Duration::from_secs(2))
+            // Each that waits for another recording holds its buffers.
+            .pool_max_idle_per_host(IDLE)
             .resolve_to_addrs(&host, &addresses)
             .build()
             .map_err(|error| RecordingError::Connection(error.into()))?;

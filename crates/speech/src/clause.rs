@@ -211,7 +211,10 @@ impl ClauseSplitter {
             (End::Sentence, 1) => at > SHORT_CHARS,
             (End::Sentence, _) => at > LATER_CHARS,
         };
-        (is_enough && is_speakable(&text.iter().collect::<String>())).then_some(at)
+        let text: String = text.iter().collect();
+        // A long word may have put it beyond the limit.
+        let is_too_long = || text.trim().chars().count() > self.max_chars;
+        (is_enough && is_speakable(&text)).then(|| if is_too_long() { self.forced() } else { at })
     }
 
     /// The number of a list's item, such as the `2.` of `2. Second`, that has just been written, and where it begins.

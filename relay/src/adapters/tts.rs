@@ -53,8 +53,8 @@ impl Speech for Tts {
 }
 
 fn to_clip(response: CreateClipResponse) -> Option<Clip> {
-    let CreateClipResponse { clip, is_cached } = response;
+    let CreateClipResponse { clip, is_cached, is_fallback } = response;
     let clip = clip?;
     let duration = Duration::try_from(clip.play_duration?).ok()?;
-    Some(Clip { url: clip.uri, duration, engine: clip.engine, is_cached })
+    Some(Clip { url: clip.uri, duration, engine: clip.engine, is_cached, is_fallback })
 }

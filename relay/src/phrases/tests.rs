@@ -12,7 +12,7 @@ fn assistants(text: &str) -> Assistants {
 }
 
 fn clip(engine: &str, is_cached: bool) -> Clip {
-    Clip { url: String::new(), duration: PATIENCE, engine: engine.to_owned(), is_cached }
+    Clip { url: String::new(), duration: PATIENCE, engine: engine.to_owned(), is_cached, is_fallback: false }
 }
 
 fn failure(is_final: bool) -> SpeechFailed {

@@ -29,7 +29,7 @@ async fn create(mesh: &Mesh, text: &str, language: &str) -> (Clip, bool) {
         ..CreateClipRequest::default()
     };
     let made = mesh.tts().await.unwrap().create_clip(request).await.unwrap().into_inner();
-    let CreateClipResponse { clip, is_cached } = made;
+    let CreateClipResponse { clip, is_cached, is_fallback: _ } = made;
     (clip.unwrap(), is_cached)
 }
 

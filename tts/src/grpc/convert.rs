@@ -70,7 +70,7 @@ impl TryFrom<AudioFormat> for Format {
 }
 
 pub(super) fn to_response(clip: Clip, public_base_url: &str) -> pb::CreateClipResponse {
-    let Clip { filename, duration, engine, is_cached } = clip;
+    let Clip { filename, duration, engine, is_cached, is_fallback } = clip;
     pb::CreateClipResponse {
         clip: Some(pb::Clip {
             uri: format!("{public_base_url}/audio/{filename}"),
@@ -79,6 +79,7 @@ pub(super) fn to_response(clip: Clip, public_base_url: &str) -> pb::CreateClipRe
             engine: engine.to_owned(),
         }),
         is_cached,
+        is_fallback,
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Clip {
     pub engine: &'static str,
     /// Whether it was there already.
     pub is_cached: bool,
+    /// Whether another engine was to speak and could not.
+    pub is_fallback: bool,
 }
 
 impl Synthesis {
@@ -55,12 +57,12 @@ impl Synthesis {
 
     async fn clip_alone(&self, speech: &Speech, order: &[usize], deadline: Instant) -> Result<Clip, Error> {
         for (place, n) in order.iter().copied().enumerate() {
-            let filename = self.name(n, speech);
+            let (filename, is_fallback) = (self.name(n, speech), place > 0);
             let engine = self.engines.get(n).name();
             match self.clips.get(&filename).await {
                 Ok(file) => {
                     let duration = duration_of_file(&file);
-                    return Ok(Clip { filename, duration, engine, is_cached: true });
+                    return Ok(Clip { filename, duration, engine, is_cached: true, is_fallback });
                 }
                 Err(ClipsError::Gone) => {}
                 Err(error) => return Err(error.into()),
@@ -73,7 +75,7 @@ impl Synthesis {
             // Another process may have been faster: then its clip is the one that is played.
             let duration = duration_of_file(&self.clips.put(&filename, file).await?);
             metrics::counter!("tts_clips_total", "engine" => engine).increment(1);
-            return Ok(Clip { filename, duration, engine, is_cached: false });
+            return Ok(Clip { filename, duration, engine, is_cached: false, is_fallback });
         }
         Err(Error::Unavailable)
     }
