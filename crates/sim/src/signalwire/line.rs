@@ -58,27 +58,27 @@ pub(crate) fn dial(platform: &Arc<Platform>, dial: NewDial) {
 }
 
 /// Connects a call to another one. The two are never locked at the same time.
-async fn join(platform: Arc<Platform>, line: Arc<Line>, peer_id: String) {
+fn join(platform: &Arc<Platform>, line: &Arc<Line>, peer_id: &str) {
     let (id, owner) = {
         let call = line.call();
         (call.id.clone(), call.owner().map(str::to_owned))
     };
-    let answer = platform.line(&peer_id).map_or(Err("error"), |peer| {
+    let answer = platform.line(peer_id).map_or(Err("error"), |peer| {
         let mut call = peer.call();
         let answer = call.join(&id, owner.as_deref(), platform.clock.now());
-        settle(&platform, &peer, &mut call);
+        settle(platform, &peer, &mut call);
         answer
     });
     let mut call = line.call();
-    call.join_answered(&peer_id, answer, platform.clock.now());
-    settle(&platform, &line, &mut call);
+    call.join_answered(peer_id, answer, platform.clock.now());
+    settle(platform, line, &mut call);
 }
 
-async fn part(platform: Arc<Platform>, id: String, peer_id: String) {
-    if let Some(peer) = platform.line(&peer_id) {
+fn part(platform: &Arc<Platform>, id: &str, peer_id: &str) {
+    if let Some(peer) = platform.line(peer_id) {
         let mut call = peer.call();
-        call.part(&id, platform.clock.now());
-        settle(&platform, &peer, &mut call);
+        call.part(id, platform.clock.now());
+        settle(platform, &peer, &mut call);
     }
 }
 
@@ -110,10 +110,12 @@ pub(crate) fn settle(platform: &Arc<Platform>, line: &Arc<Line>, call: &mut Call
             }
             Output::Offer { passed_by } => offer(platform, line, call, passed_by.as_ref()),
             Output::Join { peer_id } => {
-                platform.tasks.spawn(join(Arc::clone(platform), Arc::clone(line), peer_id));
+                let (platform, line) = (Arc::clone(platform), Arc::clone(line));
+                platform.tasks.clone().spawn(async move { join(&platform, &line, &peer_id) });
             }
             Output::Part { peer_id } => {
-                platform.tasks.spawn(part(Arc::clone(platform), call.id.clone(), peer_id));
+                let (platform, id) = (Arc::clone(platform), call.id.clone());
+                platform.tasks.clone().spawn(async move { part(&platform, &id, &peer_id) });
             }
         }
     }
