@@ -5,6 +5,7 @@ mod edges;
 mod faults;
 mod jobs;
 mod line;
+mod outbound;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
