@@ -47,6 +47,10 @@ pub struct Config {
     pub max_calls: usize,
     /// Where callers go when turn after turn fails.
     pub fallback_number: Option<String>,
+    /// What numbers must begin with to be called; none may be if there is nothing here.
+    pub dial_allowed_prefixes: Vec<String>,
+    /// Numbers that may be called a day.
+    pub dial_daily_cap: u64,
     /// Silence after speech that ends an utterance.
     pub end_silence: Duration,
     /// Between phrases that a provider with few requests a minute is made to speak beforehand.
@@ -109,6 +113,13 @@ impl Config {
                 ),
             );
         }
+        let prefixes = env.list("DIAL_ALLOWED_PREFIXES");
+        if prefixes.iter().any(|prefix| !is_prefix(prefix)) {
+            env.problem(
+                "DIAL_ALLOWED_PREFIXES",
+                "prefixes are + and at least one digit, such as +1555,+4930",
+            );
+        }
         let contexts = env.list("SIGNALWIRE_CONTEXTS");
         let clip_store = Location::read(|name| env.optional(name));
         if let Some(problem) = clip_store.problem() {
@@ -144,13 +155,21 @@ impl Config {
                 Duration::ZERO,
             ),
             is_voice_sticky: env.choice_or("VOICE_STICKY", &[("call", true), ("clause", false)], true),
+            dial_allowed_prefixes: prefixes,
+            dial_daily_cap: env.number_or("DIAL_DAILY_CAP", 100, 0..=1_000_000),
             end_silence: env.millis_or("END_SILENCE_MS", Duration::from_millis(800)),
         };
         env.finish(config)
     }
 }
 
-fn is_e164(number: &str) -> bool {
+fn is_prefix(prefix: &str) -> bool {
+    let digits = prefix.strip_prefix('+').unwrap_or_default();
+    (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether this is a number as the platform wants it.
+pub(crate) fn is_e164(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or_default();
     (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -166,7 +185,12 @@ mod tests {
 
     #[test]
     fn a_relay_without_credentials_says_all_that_it_needs() {
-        let text = problems(&[("FALLBACK_NUMBER", "call me"), ("MAX_CALLS", "0"), ("CALL_AUDIO", "pigeon")]);
+        let text = problems(&[
+            ("FALLBACK_NUMBER", "call me"),
+            ("MAX_CALLS", "0"),
+            ("CALL_AUDIO", "pigeon"),
+            ("DIAL_ALLOWED_PREFIXES", "+1555,+"),
+        ]);
         for name in [
             "SIGNALWIRE_PROJECT_ID",
             "SIGNALWIRE_TOKEN",
@@ -174,6 +198,7 @@ mod tests {
             "FALLBACK_NUMBER",
             "MAX_CALLS",
             "CALL_AUDIO",
+            "DIAL_ALLOWED_PREFIXES",
         ] {
             assert!(text.contains(name), "{name} is missing in:\n{text}");
         }

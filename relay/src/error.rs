@@ -1,5 +1,9 @@
 //! What can go wrong, in the domain's words.
 
+use std::time::Duration;
+
+use voice_call::Refusal;
+
 /// Why a request about calls cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,4 +21,38 @@ pub enum Error {
     /// Events that were asked for are not kept any more.
     #[error("events up to {0} are not kept any more; watch from there")]
     EventsGone(u64),
+    /// The call does not do what it is asked.
+    #[error("{}", refused(*.0))]
+    Refused(Refusal),
+    /// A live call has more to do than it takes in.
+    #[error("the call has too many requests waiting")]
+    CallOverloaded,
+    /// The id of a request was used for another one.
+    #[error("request_id was used for another call; use a new one for each")]
+    RequestIdReused,
+    /// There is no room for another call.
+    #[error("as many calls as MAX_CALLS allows are live")]
+    CallsAtLimit,
+    /// The relay is being stopped.
+    #[error("the relay is being stopped and places no more calls")]
+    Draining,
+    /// The number may not be called.
+    #[error("DIAL_ALLOWED_PREFIXES does not allow calls to this number")]
+    DialNotAllowed,
+    /// No more calls may be placed today.
+    #[error("as many numbers as DIAL_DAILY_CAP allows were called today")]
+    DialCapReached {
+        /// Until the next day.
+        wait: Duration,
+    },
+}
+
+fn refused(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotConnected => "nobody is connected yet",
+        Refusal::Ending => "the call is ending or over",
+        Refusal::TooMuchToSay => "as much as may wait is waiting to be said",
+        Refusal::TooManyInstructions => "the call's instructions have become too long",
+        Refusal::DigitsUnderWay => "digits are being dialled already",
+    }
 }

@@ -1,21 +1,28 @@
 //! `RelayService`: parse, ask the domain, convert.
 
+mod asks;
 mod convert;
 mod status;
 
 use std::sync::Arc;
 
 use futures::{Stream, stream::BoxStream};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Request, Response, Status};
 use voice_proto::relay::v1::{
-    EndCallRequest, EndCallResponse, GetCallRequest, GetCallResponse, ListCallsRequest, ListCallsResponse,
-    WatchCallRequest, WatchCallResponse, relay_service_server::RelayService,
+    EndCallRequest, EndCallResponse, GetCallRequest, GetCallResponse, InstructRequest, InstructResponse,
+    ListCallsRequest, ListCallsResponse, PlaceCallRequest, PlaceCallResponse, SayRequest, SayResponse,
+    SendDigitsRequest, SendDigitsResponse, TransferCallRequest, TransferCallResponse, WatchCallRequest,
+    WatchCallResponse, relay_service_server::RelayService,
 };
 use voice_server::status::into_status;
 
 use crate::{
     error::Error,
-    registry::{CallRecord, Control, Registry},
+    outbound::{DialPlan, PlaceCall},
+    registry::{Ask, Asked, CallRecord, Control, Registry},
+    switchboard::Order,
 };
 
 /// Events that are copied out of a journal at a time.
@@ -25,12 +32,23 @@ const BATCH: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     registry: Arc<Registry>,
+    orders: mpsc::Sender<Order>,
+    plan: Arc<DialPlan>,
 }
 
 impl Api {
-    /// Serves the calls of a registry.
-    pub(crate) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry }
+    /// Serves the calls of a registry, and has others placed.
+    pub(crate) fn new(registry: Arc<Registry>, orders: mpsc::Sender<Order>, plan: Arc<DialPlan>) -> Self {
+        Self { registry, orders, plan }
+    }
+
+    async fn place(&self, place: PlaceCall) -> Result<Arc<CallRecord>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.try_send(Order { place, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::CallsAtLimit,
+            mpsc::error::TrySendError::Closed(_) => Error::Draining,
+        })?;
+        answer.await.unwrap_or(Err(Error::Draining))
     }
 
     fn find(&self, call_id: convert::CallId) -> Result<Arc<CallRecord>, Error> {
@@ -64,6 +82,53 @@ impl RelayService for Api {
         let convert::WatchCall { call_id, after } = request.into_inner().try_into()?;
         let record = self.find(call_id)?;
         Ok(Response::new(Box::pin(watch(record, after))))
+    }
+
+    async fn place_call(
+        &self,
+        request: Request<PlaceCallRequest>,
+    ) -> Result<Response<PlaceCallResponse>, Status> {
+        let record = self.place(request.into_inner().try_into()?).await?;
+        Ok(Response::new(PlaceCallResponse { call: Some(convert::to_call(&record)) }))
+    }
+
+    async fn say(&self, request: Request<SayRequest>) -> Result<Response<SayResponse>, Status> {
+        let asks::OnCall { call_id, ask } = request.into_inner().try_into()?;
+        let say_id = match self.find(call_id)?.ask(ask).await? {
+            Asked::Say(say) => say.0.into(),
+            Asked::Done => 0,
+        };
+        Ok(Response::new(SayResponse { say_id }))
+    }
+
+    async fn instruct(
+        &self,
+        request: Request<InstructRequest>,
+    ) -> Result<Response<InstructResponse>, Status> {
+        let asks::OnCall { call_id, ask } = request.into_inner().try_into()?;
+        self.find(call_id)?.ask(ask).await?;
+        Ok(Response::new(InstructResponse {}))
+    }
+
+    async fn send_digits(
+        &self,
+        request: Request<SendDigitsRequest>,
+    ) -> Result<Response<SendDigitsResponse>, Status> {
+        let asks::OnCall { call_id, ask } = request.into_inner().try_into()?;
+        self.find(call_id)?.ask(ask).await?;
+        Ok(Response::new(SendDigitsResponse {}))
+    }
+
+    async fn transfer_call(
+        &self,
+        request: Request<TransferCallRequest>,
+    ) -> Result<Response<TransferCallResponse>, Status> {
+        let asks::Transfer { call_id, number } = request.into_inner().try_into()?;
+        let record = self.find(call_id)?;
+        self.plan.check(&number)?;
+        self.plan.take(Timestamp::now())?;
+        record.ask(Ask::Transfer(number)).await?;
+        Ok(Response::new(TransferCallResponse {}))
     }
 
     async fn end_call(&self, request: Request<EndCallRequest>) -> Result<Response<EndCallResponse>, Status> {

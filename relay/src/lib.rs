@@ -9,6 +9,7 @@ mod error;
 mod greeting;
 mod grpc;
 mod journal;
+mod outbound;
 mod phrases;
 mod ports;
 mod registry;
@@ -28,18 +29,22 @@ use voice_transcode::Transcoder;
 pub use crate::config::Config;
 use crate::{
     adapters::{jobs::JobTurns, recording_line, tts::Tts},
+    outbound::DialPlan,
     phrases::{Keeper, PhraseBook},
     registry::Registry,
     session::Tools,
     switchboard::Switchboard,
 };
 
+/// Calls that wait to be placed; one more is refused.
+const ORDERS: usize = 64;
+
 /// The relay, put together.
 #[derive(Debug)]
 pub struct Relay {
     config: Config,
     listener: TcpListener,
-    registry: Arc<Registry>,
+    api: grpc::Api,
     switchboard: Switchboard,
     connection: voice_signalwire::Connection,
     events: mpsc::Receiver<voice_signalwire::Event>,
@@ -74,7 +79,12 @@ impl Relay {
             config.token.clone(),
             config.contexts.clone(),
         ));
+        let plan = Arc::new(DialPlan::new(config.dial_allowed_prefixes.clone(), config.dial_daily_cap));
+        let (orders_sender, orders) = mpsc::channel(ORDERS);
+        let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone());
         let switchboard = Switchboard {
+            orders,
+            plan,
             relay_id,
             client,
             assistants: assistants.clone(),
@@ -86,11 +96,11 @@ impl Relay {
                 fallback_number: config.fallback_number.clone(),
                 is_voice_sticky: config.is_voice_sticky,
             },
-            registry: registry.clone(),
+            registry,
             door: recording_line::Settings { end_silence: config.end_silence, language: String::new() },
         };
         let keeper = Keeper { assistants, speech, pace: config.phrase_pace, recorded, clips };
-        Ok(Self { config, listener, registry, switchboard, connection, events, phrases, keeper })
+        Ok(Self { config, listener, api, switchboard, connection, events, phrases, keeper })
     }
 
     /// Conducts calls until `shutdown` completes; then live calls finish their turn and say goodbye.
@@ -98,10 +108,10 @@ impl Relay {
     /// # Errors
     /// When the credentials are refused, or the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, registry, switchboard, connection, events, phrases, keeper } = self;
+        let Self { config, listener, api, switchboard, connection, events, phrases, keeper } = self;
         let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
         let server = Server::new("relay", config.server.clone(), voice_proto::DESCRIPTORS)
-            .with(RelayServiceServer::new(grpc::Api::new(registry)));
+            .with(RelayServiceServer::new(api));
         let mut background = JoinSet::new();
         background.spawn(phrases.keep(keeper));
         let calls = switchboard.run(events, drain.clone());

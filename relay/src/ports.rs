@@ -26,6 +26,15 @@ pub struct Line {
 pub enum LineCommand {
     /// Answer the call.
     Answer,
+    /// Call whom the line is for.
+    Dial,
+    /// Find out who has answered.
+    Screen,
+    /// Dial digits into the call.
+    SendDigits {
+        /// `0-9*#A-D`, `w`, `W`.
+        digits: String,
+    },
     /// Listen until the call ends.
     Listen,
     /// End the utterance that is going on.

@@ -3,24 +3,57 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
-use voice_call::{Activity, State};
+use tokio::sync::{mpsc, oneshot};
+use voice_call::{Activity, Refusal, SayId, State};
 
-use crate::journal::Journal;
+use crate::{error::Error, journal::Journal};
 
 /// Calls that are remembered after their end.
 const REMEMBERED: usize = 500;
 
+/// A call that does not answer within this has hung.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
 /// What the outside may tell a live call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Control {
     /// End now.
     End,
     /// Finish the turn, say goodbye, end.
     Drain,
+    /// Do something, or say why not.
+    Ask(Ask, oneshot::Sender<Result<Asked, Refusal>>),
+}
+
+/// Something that the outside asks of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Say a text.
+    Say {
+        /// The words.
+        text: String,
+        /// Whether what is being said stops for it.
+        interrupts: bool,
+    },
+    /// Tell the assistant something further.
+    Instruct(String),
+    /// Dial digits into the call.
+    SendDigits(String),
+    /// Hand the call to a number.
+    Transfer(String),
+}
+
+/// What comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It will be said under this id.
+    Say(SayId),
+    /// It is done, or under way.
+    Done,
 }
 
 /// One call, as the outside sees it.
@@ -28,7 +61,9 @@ pub(crate) enum Control {
 pub(crate) struct CallRecord {
     /// Begins with the relay's id.
     pub call_id: String,
-    /// The context it came in on.
+    /// Whether it was placed by us.
+    pub is_outbound: bool,
+    /// The context it came in on, or that chose its assistant.
     pub context: String,
     /// Number of the caller.
     pub caller_number: String,
@@ -73,6 +108,7 @@ impl CallRecord {
     /// Makes the record of a call that rings.
     pub(crate) fn new(
         call_id: String,
+        is_outbound: bool,
         context: String,
         numbers: (String, String),
         created_at: Timestamp,
@@ -82,6 +118,7 @@ impl CallRecord {
         let status = Status { state: State::Ringing, activity: None, turns: 0, ended_at: None };
         Self {
             call_id,
+            is_outbound,
             context,
             caller_number,
             called_number,
@@ -99,6 +136,20 @@ impl CallRecord {
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Asks something of the call, which answers at once.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Asked, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.control.try_send(Control::Ask(ask, reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::CallOverloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Refused(Refusal::Ending),
+        })?;
+        match tokio::time::timeout(ANSWER_WAIT, answer).await {
+            Ok(Ok(answer)) => answer.map_err(Error::Refused),
+            Ok(Err(_)) => Err(Error::Refused(Refusal::Ending)),
+            Err(_) => Err(Error::CallOverloaded),
+        }
     }
 
     fn is_live(&self) -> bool {

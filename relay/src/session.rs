@@ -13,8 +13,8 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Event, Item, Notice, PlaybackId, PlaybackKind, State, TurnId, TurnRequest,
-    UtteranceId, invariants::Invariants,
+    Call, ClipId, Command, Destination, Event, Item, Notice, PlaybackId, PlaybackKind, Refusal, State,
+    TurnId, TurnRequest, UtteranceId, invariants::Invariants,
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     journal::Played,
     phrases::PhraseBook,
     ports::{Clip, Line, LineCommand, LineEvent, Recording, Sound, Speech, Turn, TurnEvent, Turns},
-    registry::{CallRecord, Control},
+    registry::{Ask, Asked, CallRecord, Control},
 };
 
 /// Results of the call's own work on their way to the core.
@@ -82,19 +82,18 @@ enum Done {
 }
 
 impl Session {
-    /// Takes charge of a call that rings. With `has_room` false the caller is told so and the call is ended.
+    /// Takes charge of a call.
     pub(crate) fn new(
+        call: Call,
         record: Arc<CallRecord>,
         assistant: Arc<Assistant>,
         line: Line,
         control: mpsc::Receiver<Control>,
         tools: Tools,
-        has_room: bool,
     ) -> Self {
-        let make = if has_room { Call::answer } else { Call::turn_away };
         let (report, results) = mpsc::channel(RESULT_QUEUE);
         Self {
-            call: make(now(), assistant.call.clone()),
+            call,
             record,
             assistant,
             line,
@@ -129,6 +128,10 @@ impl Session {
                 Some(control) = self.control.recv() => match control {
                     Control::End => self.call.handle(now(), Event::EndRequested),
                     Control::Drain => self.call.handle(now(), Event::DrainStarted),
+                    Control::Ask(ask, reply) => {
+                        // Whoever asked may have gone; what he asked for is done all the same.
+                        let _ = reply.send(self.ask(ask));
+                    }
                 },
                 Some(_) = self.work.join_next() => {}
                 () = sleep_until(timeout) => self.call.handle_timeout(now()),
@@ -144,6 +147,15 @@ impl Session {
             while self.work.join_next().await.is_some() {}
         })
         .await;
+    }
+
+    fn ask(&mut self, ask: Ask) -> Result<Asked, Refusal> {
+        match ask {
+            Ask::Say { text, interrupts } => self.call.say(now(), &text, interrupts).map(Asked::Say),
+            Ask::Instruct(text) => self.call.instruct(text).map(|()| Asked::Done),
+            Ask::SendDigits(digits) => self.call.send_digits(now(), digits).map(|()| Asked::Done),
+            Ask::Transfer(number) => self.call.transfer(now(), number).map(|()| Asked::Done),
+        }
     }
 
     /// A broken rule is a bug: it shows in tests and in debug builds.
@@ -204,8 +216,14 @@ impl Session {
                 self.tell(LineCommand::Play { playback, sounds }).await;
             }
             Command::StopPlayback { playback } => self.tell(LineCommand::Stop { playback }).await,
-            Command::Transfer => {
-                let number = self.tools.fallback_number.clone().unwrap_or_default();
+            Command::Dial => self.tell(LineCommand::Dial).await,
+            Command::Screen => self.tell(LineCommand::Screen).await,
+            Command::SendDigits { digits } => self.tell(LineCommand::SendDigits { digits }).await,
+            Command::Transfer { to } => {
+                let number = match to {
+                    Destination::Fallback => self.tools.fallback_number.clone().unwrap_or_default(),
+                    Destination::Number { number } => number,
+                };
                 self.tell(LineCommand::Transfer { number }).await;
             }
             Command::HangUp => self.tell(LineCommand::HangUp).await,
@@ -255,7 +273,8 @@ impl Session {
     }
 
     fn start_turn(&mut self, request: TurnRequest) {
-        let TurnRequest { turn, utterances, earlier_text, history, budget } = request;
+        let TurnRequest { turn, utterances, earlier_text, history, instructions, budget } = request;
+        let prompt: Vec<_> = std::iter::once(self.assistant.prompt.clone()).chain(instructions).collect();
         self.record.update(|status| status.turns += 1);
         let recordings = utterances
             .iter()
@@ -269,7 +288,7 @@ impl Session {
             recordings,
             earlier_text,
             history,
-            prompt: self.assistant.prompt.clone(),
+            prompt: prompt.join("\n\n"),
             language: self.assistant.language.clone(),
             budget,
         });
@@ -310,7 +329,7 @@ impl Session {
 }
 
 /// Tokio's clock, so that paused-time tests move the core too.
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

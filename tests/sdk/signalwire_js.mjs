@@ -133,6 +133,38 @@ async function converse(call, clipUrl) {
   assert.equal(call.state, 'ended')
 }
 
+// Calls a person, a machine, and people who do not answer.
+async function dial(client) {
+  await control('PUT', '/sim/telephones', {
+    '+15550000011': { says_ms: 600 },
+    '+15550000012': { says_ms: 2500, beep: true },
+    '+15550000013': { does: 'busy' },
+    '+15550000014': { does: 'no_answer' },
+  })
+  const phone = (to) => ({ from: '+15552220000', to, timeout: 1 })
+  for (const [to, type] of [['+15550000011', 'HUMAN'], ['+15550000012', 'MACHINE']]) {
+    const call = await client.voice.dialPhone(phone(to))
+    assert.equal(call.state, 'answered')
+    assert.equal(call.direction, 'outbound')
+    const detect = await call.amd({ timeout: 12 }).onStarted()
+    assert.equal((await detect.ended()).type, 'machine')
+    const { calls } = await control('GET', '/sim/calls')
+    const leg = calls.find((leg) => leg.to === to)
+    assert.equal(leg.detected[0], type)
+    assert.equal(leg.detecting, null)
+    await call.hangup()
+    assert.equal(call.state, 'ended')
+  }
+  for (const to of ['+15550000013', '+15550000014']) {
+    await assert.rejects(client.voice.dialPhone(phone(to)))
+  }
+  const { calls } = await control('GET', '/sim/calls')
+  const ends = calls.filter((call) => call.to.startsWith('+155500000')).map((call) => [call.to, call.end_reason])
+  assert.deepEqual(Object.fromEntries(ends), {
+    '+15550000011': 'hangup', '+15550000012': 'hangup', '+15550000013': 'busy', '+15550000014': 'noAnswer',
+  })
+}
+
 const clips = createServer((_, response) => {
   response.writeHead(200, { 'content-type': 'audio/wav' })
   response.end(tone())
@@ -141,9 +173,9 @@ await new Promise((resolve) => clips.listen(0, '127.0.0.1', resolve))
 const clipUrl = `http://127.0.0.1:${clips.address().port}/clip.wav`
 
 const deadline = setTimeout(() => {
-  console.error('no end after 90 s')
+  console.error('no end after 110 s')
   process.exit(1)
-}, 90_000)
+}, 110_000)
 
 try {
   const client = await SignalWire({ host: relayUrl, project: 'sim-project', token: 'sim-token' })
@@ -154,6 +186,7 @@ try {
       .catch(reject)
   })
   await finished
+  await dial(client)
   await client.disconnect()
   const { calls } = await control('GET', '/sim/calls')
   const mine = calls.filter((call) => call.context === 'js-lab')

@@ -162,6 +162,63 @@ async def converse(call, clip_url):
     assert ended.params["end_reason"] == "hangup", ended.params
 
 
+async def dial(client, clip_url):
+    """Calls people who answer, machines, and people who do not."""
+    telephones = {
+        "+15550000001": {"says_ms": 600},
+        "+15550000002": {"says_ms": 2500, "beep": True},
+        "+15550000003": {"does": "busy"},
+        "+15550000004": {"does": "no_answer"},
+        "+15550000005": {"does": "fail"},
+    }
+    await controlled("PUT", "/sim/telephones", telephones)
+
+    def to(number):
+        return [[{"type": "phone", "params": {"from_number": "+15552220000", "to_number": number, "timeout": 1}}]]
+
+    verdicts = {}
+    for number in ("+15550000001", "+15550000002"):
+        call = await client.dial(to(number), dial_timeout=10)
+        assert call.direction == "outbound" and call.state == "answered", (call.direction, call.state)
+        over = asyncio.ensure_future(call.wait_for(
+            "calling.call.detect", lambda e: e.params["detect"]["params"]["event"] == "finished", timeout=15))
+        told = []
+        call.on("calling.call.detect", lambda event: told.append(event.params["detect"]["params"]))
+        await call.detect_answering_machine(timeout=12)
+        await over
+        verdicts[number] = [(params["event"], params.get("beep")) for params in told]
+        await (await call.play_audio(clip_url)).wait(timeout=10)
+        await call.hangup()
+        await call.wait_for_ended(timeout=5)
+    assert verdicts["+15550000001"] == [("HUMAN", False), ("finished", None)], verdicts
+    assert verdicts["+15550000002"] == [("MACHINE", False), ("READY", True), ("finished", None)], verdicts
+
+    for number, reason in (("+15550000003", "busy"), ("+15550000004", "noAnswer"), ("+15550000005", "error")):
+        try:
+            await client.dial(to(number), dial_timeout=10)
+        except Exception:
+            pass
+        else:
+            raise AssertionError(f"{number} answered")
+        calls = (await controlled("GET", "/sim/calls"))["calls"]
+        assert [call["end_reason"] for call in calls if call["to"] == number] == [reason], calls
+
+    # Two calls that are up are connected to each other, and come apart.
+    one = await client.dial(to("+15550000001"), dial_timeout=10)
+    two = await client.dial(to("+15550000006"), dial_timeout=10)
+    connected = [asyncio.ensure_future(call.wait_for(
+        "calling.call.connect", lambda e: e.params["connect_state"] == "connected", timeout=10)) for call in (one, two)]
+    await one.connect([[{"type": "call", "params": {"node_id": two.node_id, "call_id": two.call_id}}]])
+    await asyncio.gather(*connected)
+    apart = asyncio.ensure_future(two.wait_for(
+        "calling.call.connect", lambda e: e.params["connect_state"] == "disconnected", timeout=10))
+    await one.hangup()
+    await apart
+    assert (await two.transfer("https://example.com/next.swml"))["code"] == "200"
+    # The call is somebody else's now: the SDK swallows 404.
+    assert await two.send_digits("1") == {}
+
+
 async def main():
     clips = HTTPServer(("127.0.0.1", 0), Clips)
     threading.Thread(target=clips.serve_forever, daemon=True).start()
@@ -182,6 +239,7 @@ async def main():
     ring = {"from": "+15551110000", "to": "+15552220000", "context": "py-lab"}
     call_id = (await controlled("POST", "/sim/calls", ring))["call_id"]
     await asyncio.wait_for(done, 90)
+    await asyncio.wait_for(dial(client, clip_url), 90)
     await client.disconnect()
     view = await controlled("GET", f"/sim/calls/{call_id}")
     assert (view["state"], view["violations"]) == ("ended", []), view

@@ -41,6 +41,22 @@ impl Phone {
         Ok(Caller { phone: self.clone(), leg_id })
     }
 
+    /// Sets what becomes of calls to numbers; see the simulator's own documentation.
+    pub async fn telephones(&self, telephones: Value) -> anyhow::Result<()> {
+        self.put("/sim/telephones", &telephones).await.map(drop)
+    }
+
+    /// Every call that was placed to this number, from its owner's side.
+    pub async fn called(&self, number: &str) -> anyhow::Result<Vec<Caller>> {
+        let calls = self.get("/sim/calls").await?;
+        let calls = calls["calls"].as_array().context("no calls")?.iter();
+        let legs = calls.filter(|call| call["to"] == number && call["direction"] == "outbound");
+        Ok(legs
+            .filter_map(|call| call["call_id"].as_str())
+            .map(|leg_id| Caller { phone: self.clone(), leg_id: leg_id.to_owned() })
+            .collect())
+    }
+
     /// Sets what goes wrong from now on; see the simulator's own documentation.
     pub async fn faults(&self, faults: Value) -> anyhow::Result<()> {
         self.put("/sim/faults", &faults).await.map(drop)

@@ -10,6 +10,7 @@ mod job_edges;
 mod jobs;
 mod line;
 mod lines;
+mod outbound;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;

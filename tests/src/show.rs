@@ -76,6 +76,8 @@ impl Screen {
                     PlaybackKind::Reply | PlaybackKind::Greeting => "assistant ",
                     PlaybackKind::Filler => "(filler)  ",
                     PlaybackKind::Apology => "(apology) ",
+                    PlaybackKind::Say => "(say)     ",
+                    PlaybackKind::Voicemail => "(message) ",
                     PlaybackKind::NoInput
                     | PlaybackKind::Goodbye
                     | PlaybackKind::Busy
@@ -98,6 +100,16 @@ impl Screen {
             ),
             Event::Degraded(degraded) => (Colour::Warning, format!("degraded: {}", degraded.reason)),
             Event::DigitPressed(digit) => (Colour::Caller, format!("caller     pressed {}", digit.digit)),
+            Event::AnswererDetected(found) => {
+                (Colour::Dim, format!("answered by {}", found.answerer().as_str_name()))
+            }
+            Event::SayEnded(said) => {
+                (Colour::Dim, format!("say {}: {}", said.say_id, said.outcome().as_str_name()))
+            }
+            Event::Instructed(told) => (Colour::Dim, format!("instructed: {}", told.text)),
+            Event::DigitsSent(sent) => (Colour::Dim, format!("digits dialled: {}", sent.digits)),
+            Event::TransferConnected(_) => (Colour::Dim, "transferred".into()),
+            Event::TransferFailed(_) => (Colour::Warning, "nobody took the call over".into()),
             Event::ReplyDelta(_) | Event::PlaybackFinished(_) | Event::TurnTimings(_) => return None,
         })
     }

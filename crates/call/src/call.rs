@@ -1,5 +1,7 @@
 //! The state machine of one call. What happens while it is active is in `call/talk.rs` and the files beside it.
 
+mod requests;
+mod screening;
 mod silence;
 mod speaking;
 mod talk;
@@ -10,9 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use screening::Screening;
 use talk::{Cx, Step, Talk};
 
-use crate::{Command, Config, EndReason, Event, Message, Notice, event::CancelReason};
+use crate::{
+    Command, Config, Destination, DialFailure, EndReason, Event, Message, Notice, PlaybackKind, Voicemail,
+    notice::CancelReason,
+};
 
 /// How long the provider may take to report that an answered call is up, or that an ended one is down.
 const PROVIDER_WAIT: Duration = Duration::from_secs(10);
@@ -59,10 +65,30 @@ pub struct Call {
 
 #[derive(Debug)]
 enum Life {
-    Ringing { deadline: Instant, is_busy: bool },
+    Ringing {
+        deadline: Instant,
+        pickup: Pickup,
+    },
+    Screening(Screening),
     Active(Box<Talk>),
-    Ending { reason: EndReason, deadline: Instant },
-    Ended { reason: EndReason },
+    /// With the conversation that goes on if nobody takes the call over.
+    Ending {
+        reason: EndReason,
+        deadline: Instant,
+        kept: Option<Box<Talk>>,
+    },
+    Ended {
+        reason: EndReason,
+    },
+}
+
+/// What follows on the answer.
+#[derive(Debug)]
+enum Pickup {
+    Greet,
+    TurnAway,
+    /// The call is ours.
+    Placed(Voicemail),
 }
 
 /// Commands that wait to be taken, and the ids they use.
@@ -72,6 +98,7 @@ pub(crate) struct Outbox {
     pub(crate) last_turn: u32,
     pub(crate) last_clip: u32,
     pub(crate) last_playback: u32,
+    pub(crate) last_say: u32,
 }
 
 // === impl Outbox ===
@@ -91,18 +118,23 @@ impl Outbox {
 impl Call {
     /// Takes a call that rings, to have a conversation.
     pub fn answer(now: Instant, config: Config) -> Self {
-        Self::new(now, config, false)
+        Self::new(config, Command::Answer, now + PROVIDER_WAIT, Pickup::Greet)
     }
 
     /// Takes a call that there is no room for: it is told so and ended.
     pub fn turn_away(now: Instant, config: Config) -> Self {
-        Self::new(now, config, true)
+        Self::new(config, Command::Answer, now + PROVIDER_WAIT, Pickup::TurnAway)
     }
 
-    fn new(now: Instant, config: Config, is_busy: bool) -> Self {
-        let life = Life::Ringing { deadline: now + PROVIDER_WAIT, is_busy };
+    /// Calls somebody, whose telephone may ring for as long as `ring`.
+    pub fn place(now: Instant, config: Config, voicemail: Voicemail, ring: Duration) -> Self {
+        Self::new(config, Command::Dial, now + ring + PROVIDER_WAIT, Pickup::Placed(voicemail))
+    }
+
+    fn new(config: Config, first: Command, deadline: Instant, pickup: Pickup) -> Self {
+        let life = Life::Ringing { deadline, pickup };
         let mut call = Self { config, life, out: Outbox::default(), reported: None, history: Vec::new() };
-        call.out.push(Command::Answer);
+        call.out.push(first);
         call.report_state();
         call
     }
@@ -113,6 +145,7 @@ impl Call {
             Event::HungUp => self.end(self.reason_of_hangup()),
             Event::LineFailed => self.end(EndReason::LineLost),
             Event::EndRequested => self.hang_up(now, EndReason::Requested),
+            Event::DialFailed { reason } => self.dial_failed(reason),
             event => self.advance(now, event),
         }
         self.report_state();
@@ -134,6 +167,7 @@ impl Call {
     pub fn next_timeout(&self) -> Option<Instant> {
         match &self.life {
             Life::Ringing { deadline, .. } | Life::Ending { deadline, .. } => Some(*deadline),
+            Life::Screening(screening) => Some(screening.deadline),
             Life::Active(talk) => talk.next_deadline(&self.config),
             Life::Ended { .. } => None,
         }
@@ -148,7 +182,7 @@ impl Call {
     pub fn state(&self) -> State {
         match &self.life {
             Life::Ringing { .. } => State::Ringing,
-            Life::Active(_) => State::Active,
+            Life::Screening(_) | Life::Active(_) => State::Active,
             Life::Ending { reason, .. } => State::Ending { reason: *reason },
             Life::Ended { reason } => State::Ended { reason: *reason },
         }
@@ -157,6 +191,7 @@ impl Call {
     /// What the assistant is doing; `None` unless the call is active.
     pub fn activity(&self) -> Option<Activity> {
         match &self.life {
+            Life::Screening(_) => Some(Activity::Listening),
             Life::Active(talk) => Some(talk.activity()),
             Life::Ringing { .. } | Life::Ending { .. } | Life::Ended { .. } => None,
         }
@@ -166,39 +201,89 @@ impl Call {
     pub fn history(&self) -> Vec<Message> {
         match &self.life {
             Life::Active(talk) => talk.history.messages(),
-            Life::Ringing { .. } | Life::Ending { .. } | Life::Ended { .. } => self.history.clone(),
+            Life::Ringing { .. } | Life::Screening(_) | Life::Ending { .. } | Life::Ended { .. } => {
+                self.history.clone()
+            }
         }
     }
 
     fn advance(&mut self, now: Instant, event: Event) {
         match (&mut self.life, event) {
-            (Life::Ringing { is_busy, .. }, Event::Answered) => {
-                let mut cx = Cx { now, config: &self.config, out: &mut self.out };
-                let talk =
-                    if *is_busy { Talk::dismiss(&mut cx, EndReason::Busy) } else { Talk::begin(&mut cx) };
-                self.life = Life::Active(Box::new(talk));
+            (Life::Ringing { pickup, .. }, Event::Answered) => {
+                match std::mem::replace(pickup, Pickup::Greet) {
+                    Pickup::Greet => self.begin_talk(now),
+                    Pickup::TurnAway => self.dismiss(now, EndReason::Busy),
+                    Pickup::Placed(voicemail) => self.reached(now, voicemail),
+                }
             }
+            (Life::Screening(_), event) => self.screen(now, event),
             (Life::Active(talk), event) => {
                 let mut cx = Cx { now, config: &self.config, out: &mut self.out };
                 let step = talk.handle(&mut cx, event);
                 self.follow(now, step);
             }
-            (Life::Ending { reason: EndReason::Transferred, .. }, Event::TransferFailed) => {
-                // Nobody took him: he is told so far as to be told goodbye.
-                let mut cx = Cx { now, config: &self.config, out: &mut self.out };
-                self.life = Life::Active(Box::new(Talk::dismiss(&mut cx, EndReason::Failures)));
+            (Life::Ending { reason: EndReason::Transferred, kept, .. }, Event::TransferFailed) => {
+                let kept = kept.take();
+                self.out.report(Notice::TransferFailed);
+                self.take_back(now, kept);
+            }
+            (Life::Ending { reason: EndReason::Transferred, .. }, Event::TransferConnected) => {
+                self.out.report(Notice::TransferConnected);
             }
             // Nothing else matters to a call that is not active: late events of what is over.
             (Life::Ringing { .. } | Life::Ending { .. } | Life::Ended { .. }, _) => {}
         }
     }
 
+    /// Nobody took him.
+    fn take_back(&mut self, now: Instant, kept: Option<Box<Talk>>) {
+        match kept {
+            Some(mut talk) => {
+                let mut cx = Cx { now, config: &self.config, out: &mut self.out };
+                talk.resume(&mut cx);
+                self.life = Life::Active(talk);
+            }
+            // He could not be helped here either: he is told goodbye.
+            None => self.dismiss(now, EndReason::Failures),
+        }
+    }
+
+    fn dismiss(&mut self, now: Instant, reason: EndReason) {
+        let phrases = self.config.phrases.clone();
+        let (kind, text) = match reason {
+            EndReason::Busy => (PlaybackKind::Busy, phrases.busy),
+            _ => (PlaybackKind::Goodbye, phrases.goodbye),
+        };
+        let mut cx = Cx { now, config: &self.config, out: &mut self.out };
+        self.life = Life::Active(Box::new(Talk::last_words(&mut cx, reason, kind, &text)));
+    }
+
+    fn dial_failed(&mut self, reason: DialFailure) {
+        match &self.life {
+            Life::Ringing { .. } => self.end(match reason {
+                DialFailure::Busy => EndReason::CalleeBusy,
+                DialFailure::NoAnswer => EndReason::NoAnswer,
+                DialFailure::Failed => EndReason::DialFailed,
+            }),
+            // The call was given up while it rang.
+            Life::Ending { reason, .. } => self.end(*reason),
+            // It was answered; a late word about the dialling means nothing.
+            Life::Screening(_) | Life::Active(_) | Life::Ended { .. } => {}
+        }
+    }
+
     fn expire(&mut self, now: Instant) {
         match &mut self.life {
-            Life::Ringing { .. } => {
+            Life::Ringing { pickup, .. } => {
+                let reason = if matches!(pickup, Pickup::Placed(_)) {
+                    EndReason::NoAnswer
+                } else {
+                    EndReason::LineLost
+                };
                 self.out.push(Command::HangUp);
-                self.end(EndReason::LineLost);
+                self.end(reason);
             }
+            Life::Screening(_) => self.screened_too_long(now),
             Life::Active(talk) => {
                 let mut cx = Cx { now, config: &self.config, out: &mut self.out };
                 let step = talk.expire(&mut cx);
@@ -219,9 +304,9 @@ impl Call {
             Step::HangUp(reason) => self.hang_up(now, reason),
             Step::Transfer => {
                 self.leave_talk(CancelReason::CallEnded);
-                self.out.push(Command::Transfer);
-                self.life =
-                    Life::Ending { reason: EndReason::Transferred, deadline: now + self.config.max_call };
+                self.out.push(Command::Transfer { to: Destination::Fallback });
+                let deadline = now + self.config.max_call;
+                self.life = Life::Ending { reason: EndReason::Transferred, deadline, kept: None };
             }
         }
     }
@@ -233,7 +318,7 @@ impl Call {
         }
         self.leave_talk(CancelReason::CallEnded);
         self.out.push(Command::HangUp);
-        self.life = Life::Ending { reason, deadline: now + PROVIDER_WAIT };
+        self.life = Life::Ending { reason, deadline: now + PROVIDER_WAIT, kept: None };
     }
 
     fn end(&mut self, reason: EndReason) {
@@ -255,7 +340,8 @@ impl Call {
     fn reason_of_hangup(&self) -> EndReason {
         match &self.life {
             Life::Ending { reason, .. } | Life::Ended { reason } => *reason,
-            Life::Ringing { .. } | Life::Active(_) => EndReason::CallerHangup,
+            Life::Ringing { pickup: Pickup::Placed(_), .. } => EndReason::DialFailed,
+            Life::Ringing { .. } | Life::Screening(_) | Life::Active(_) => EndReason::CallerHangup,
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Config {
     pub max_turns: u32,
     /// Whether there is somebody to transfer to when turn after turn fails.
     pub can_transfer: bool,
+    /// What the assistant is told beyond its prompt, in order.
+    pub instructions: Vec<String>,
 }
 
 impl Default for Config {
@@ -37,6 +39,7 @@ impl Default for Config {
             max_call: Duration::from_mins(30),
             max_turns: 200,
             can_transfer: false,
+            instructions: Vec::new(),
         }
     }
 }

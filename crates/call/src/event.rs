@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ClipId, Message, PlaybackId, State, TurnId, UtteranceId, call::Activity};
+use crate::{ClipId, Destination, Message, Notice, PlaybackId, PlaybackKind, TurnId, UtteranceId};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,24 @@ pub enum Event {
         /// The playback.
         playback: PlaybackId,
     },
+    /// Whoever was called is not to be had.
+    DialFailed {
+        /// Why.
+        reason: DialFailure,
+    },
+    /// It is known, or given up, who has answered a placed call.
+    AnswererDetected {
+        /// Who.
+        answerer: Answerer,
+    },
+    /// The machine that has answered records from now on.
+    MachineReady,
+    /// The digits have been dialled into the call.
+    DigitsSent,
+    /// The digits could not be dialled.
+    DigitsFailed,
+    /// The call has been handed over: the two can talk.
+    TransferConnected,
     /// The call could not be handed over.
     TransferFailed,
     /// Somebody asks to end the call now.
@@ -81,6 +99,28 @@ pub enum Event {
     HungUp,
     /// The telephony provider lost the call.
     LineFailed,
+}
+
+/// Why somebody who was called is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialFailure {
+    /// His line is in use.
+    Busy,
+    /// He did not answer.
+    NoAnswer,
+    /// He cannot be reached, or the call was not put through.
+    Failed,
+}
+
+/// Who has answered a placed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answerer {
+    /// A person.
+    Human,
+    /// A machine.
+    Machine,
+    /// It could not be told.
+    Unknown,
 }
 
 /// How far the work on a turn is.
@@ -105,6 +145,10 @@ pub enum Progress {
 pub enum Command {
     /// Answer the call.
     Answer,
+    /// Call whom the call is to.
+    Dial,
+    /// Find out who has answered.
+    Screen,
     /// Listen from now on, until the call ends.
     Listen,
     /// End the utterance that is going on: it has become too long.
@@ -137,8 +181,16 @@ pub enum Command {
         /// The playback.
         playback: PlaybackId,
     },
-    /// Hand the call to the fallback number.
-    Transfer,
+    /// Dial digits into the call.
+    SendDigits {
+        /// `0-9*#A-D`; `w` and `W` pause for half a second and for one.
+        digits: String,
+    },
+    /// Hand the call over.
+    Transfer {
+        /// To whom.
+        to: Destination,
+    },
     /// Hang up.
     HangUp,
     /// Tell whoever watches the call.
@@ -156,6 +208,8 @@ pub struct TurnRequest {
     pub earlier_text: String,
     /// The conversation so far, as the caller heard it.
     pub history: Vec<Message>,
+    /// What the assistant is told beyond its prompt, in order.
+    pub instructions: Vec<String>,
     /// How long the turn may take.
     pub budget: Duration,
 }
@@ -167,167 +221,4 @@ pub enum Item {
     Clip(ClipId),
     /// Words for the telephony provider's own voice: the last resort.
     Text(String),
-}
-
-/// What a playback is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlaybackKind {
-    /// The first words.
-    Greeting,
-    /// (Part of) a reply.
-    Reply,
-    /// Bridges a wait.
-    Filler,
-    /// Says that a turn failed.
-    Apology,
-    /// Asks whether the caller is there.
-    NoInput,
-    /// The last words.
-    Goodbye,
-    /// Says that there is no room.
-    Busy,
-}
-
-/// Why a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// The caller hung up.
-    CallerHangup,
-    /// It was asked for.
-    Requested,
-    /// The caller stayed silent.
-    NoInput,
-    /// The longest call was reached.
-    CallLimit,
-    /// The most turns were reached.
-    TurnLimit,
-    /// Turn after turn failed.
-    Failures,
-    /// There was no room.
-    Busy,
-    /// The process is being stopped.
-    Drain,
-    /// The call was handed over.
-    Transferred,
-    /// The telephony provider lost the call.
-    LineLost,
-}
-
-/// Why a turn was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CancelReason {
-    /// The caller went on speaking.
-    CallerWentOn,
-    /// There was no speech in it.
-    NothingSaid,
-    /// The call ended.
-    CallEnded,
-}
-
-/// One named part of a turn's time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimedPart {
-    /// Stable name.
-    pub name: &'static str,
-    /// How long it took.
-    pub duration: Duration,
-}
-
-/// What watchers of a call are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// State or activity changed.
-    StateChanged {
-        /// The new state.
-        state: State,
-        /// What the assistant is doing.
-        activity: Option<Activity>,
-    },
-    /// The caller began to speak.
-    SpeechStarted,
-    /// The line's recogniser has words so far.
-    PartialTranscript {
-        /// The words.
-        text: String,
-    },
-    /// What the caller said in a turn.
-    Transcript {
-        /// The turn.
-        turn: TurnId,
-        /// The words.
-        text: String,
-    },
-    /// The next piece of a reply.
-    ReplyDelta {
-        /// The turn.
-        turn: TurnId,
-        /// The piece.
-        text: String,
-    },
-    /// Sound has started to reach the caller.
-    PlaybackStarted {
-        /// The playback.
-        playback: PlaybackId,
-        /// What it is for.
-        kind: PlaybackKind,
-        /// The turn it belongs to.
-        turn: Option<TurnId>,
-        /// The words.
-        text: String,
-        /// Playing time.
-        duration: Duration,
-    },
-    /// A playback was heard to its end.
-    PlaybackFinished {
-        /// The playback.
-        playback: PlaybackId,
-        /// What it was for.
-        kind: PlaybackKind,
-        /// The turn it belonged to.
-        turn: Option<TurnId>,
-    },
-    /// The caller spoke over a playback.
-    PlaybackInterrupted {
-        /// The playback.
-        playback: PlaybackId,
-        /// What it was for.
-        kind: PlaybackKind,
-        /// The turn it belonged to.
-        turn: Option<TurnId>,
-        /// All that was to be said, as far as it was written.
-        said: String,
-        /// What the caller had heard of it.
-        heard: String,
-    },
-    /// A turn could not be answered.
-    TurnFailed {
-        /// The turn.
-        turn: TurnId,
-        /// Stable reason.
-        reason: String,
-    },
-    /// A turn was given up.
-    TurnCancelled {
-        /// The turn.
-        turn: TurnId,
-        /// Why.
-        reason: CancelReason,
-    },
-    /// Where the time of a turn went.
-    TurnTimings {
-        /// The turn.
-        turn: TurnId,
-        /// Contiguous parts; they sum to the whole.
-        parts: Vec<TimedPart>,
-    },
-    /// Something is not as it should be.
-    Degraded {
-        /// Stable reason.
-        reason: &'static str,
-    },
-    /// The caller pressed a key.
-    DigitPressed {
-        /// The key.
-        digit: char,
-    },
 }

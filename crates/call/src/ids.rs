@@ -29,6 +29,10 @@ id! {
     PlaybackId
 }
 id! {
+    /// One thing that the outside wants said.
+    SayId
+}
+id! {
     /// One stretch of caller speech whose audio the line holds.
     UtteranceId
 }

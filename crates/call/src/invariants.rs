@@ -1,9 +1,9 @@
 //! What must hold for every call, whatever happens to it. Used by the tests over arbitrary events and by the
 //! running session's debug assertions.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
-use crate::{Call, Command, Notice, PlaybackId, State, mouth::STOP_WAIT};
+use crate::{Call, Command, Notice, PlaybackId, SayId, State, mouth::STOP_WAIT};
 
 /// Watches the commands of one call.
 #[derive(Debug, Default)]
@@ -11,6 +11,7 @@ pub struct Invariants {
     on: Option<PlaybackId>,
     stopped_at: Option<Instant>,
     last_turn: u32,
+    said: BTreeSet<SayId>,
     is_over: bool,
 }
 
@@ -55,6 +56,11 @@ impl Invariants {
             }
             // A playback whose end was lost is over when the call says so.
             Command::Report(Notice::PlaybackFinished { playback, .. }) => self.playback_over(*playback),
+            Command::Report(Notice::SayEnded { say, .. }) => {
+                if !self.said.insert(*say) {
+                    return Err("something said that ends twice");
+                }
+            }
             Command::StartTurn(request) => {
                 if request.turn.0 <= self.last_turn {
                     return Err("turn ids that do not count up");
@@ -65,11 +71,14 @@ impl Invariants {
                 self.last_turn = request.turn.0;
             }
             Command::Answer
+            | Command::Dial
+            | Command::Screen
+            | Command::SendDigits { .. }
             | Command::Listen
             | Command::EndUtterance
             | Command::CancelTurn { .. }
             | Command::Synthesize { .. }
-            | Command::Transfer
+            | Command::Transfer { .. }
             | Command::HangUp
             | Command::Report(_) => {}
         }

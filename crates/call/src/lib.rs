@@ -11,6 +11,8 @@
 //!     └── HungUp ──▶ Ended │        └──────────────▶ Ending ──▶ Ended                ▼
 //!                          └──────────────────────────────────────────────── barge-in
 //! ```
+//!
+//! A call that we place rings elsewhere; where a machine may answer, it is first found out who has.
 
 mod call;
 mod config;
@@ -20,7 +22,9 @@ mod history;
 mod ids;
 pub mod invariants;
 mod mouth;
+mod notice;
 mod pace;
+mod request;
 mod turn;
 
 #[cfg(test)]
@@ -28,9 +32,9 @@ mod tests;
 
 pub use call::{Activity, Call, State};
 pub use config::{Config, Phrases};
-pub use event::{
-    CancelReason, Command, EndReason, Event, Item, Notice, PlaybackKind, Progress, TimedPart, TurnRequest,
-};
+pub use event::{Answerer, Command, DialFailure, Event, Item, Progress, TurnRequest};
 pub use fillers::{fillers, languages as filler_languages};
 pub use history::{Message, Role};
-pub use ids::{ClipId, PlaybackId, TurnId, UtteranceId};
+pub use ids::{ClipId, PlaybackId, SayId, TurnId, UtteranceId};
+pub use notice::{CancelReason, EndReason, Notice, PlaybackKind, SayOutcome, TimedPart};
+pub use request::{Destination, Refusal, Voicemail};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ClipId, Item, PlaybackId, PlaybackKind, TurnId};
+use crate::{ClipId, Item, PlaybackId, PlaybackKind, SayId, TurnId};
 
 /// Playback events can be lost with a dropped socket; then a playback ends this long after its sound should have.
 const PLAY_SLACK: Duration = Duration::from_secs(2);
@@ -21,6 +21,7 @@ const CLIP_WAIT: Duration = Duration::from_millis(2_500);
 pub(crate) struct Speech {
     pub(crate) kind: PlaybackKind,
     pub(crate) turn: Option<TurnId>,
+    pub(crate) say: Option<SayId>,
     pub(crate) pieces: VecDeque<Piece>,
     /// Whether no more pieces will come.
     pub(crate) is_complete: bool,
@@ -46,6 +47,7 @@ pub(crate) struct Playing {
     pub(crate) playback: PlaybackId,
     pub(crate) kind: PlaybackKind,
     pub(crate) turn: Option<TurnId>,
+    pub(crate) say: Option<SayId>,
     pub(crate) pieces: Vec<Piece>,
     started: Option<Instant>,
     deadline: Instant,
@@ -101,6 +103,19 @@ impl Piece {
             Sound::Ready(_) => Item::Clip(self.clip),
             Sound::Pending { .. } | Sound::Failed => Item::Text(self.text.clone()),
         }
+    }
+}
+
+// === impl Speech ===
+
+impl Speech {
+    fn is_unmade_filler(&self) -> bool {
+        self.kind == PlaybackKind::Filler && self.pieces.front().is_some_and(Piece::is_pending)
+    }
+
+    /// Whether a playback is a part of this.
+    pub(crate) fn is_of(&self, playing: &Playing) -> bool {
+        (self.kind, self.turn, self.say) == (playing.kind, playing.turn, playing.say)
     }
 }
 
@@ -162,9 +177,22 @@ impl Mouth {
         self.idle_since().is_some() && self.queue.is_empty()
     }
 
-    /// Whether something is being stopped or said that is not waiting for anybody.
+    /// Whether what is to be said next is ready. A filler that is still being made holds nothing up.
     pub(crate) fn has_sound_ahead(&self) -> bool {
-        self.queue.iter().any(|speech| speech.pieces.front().is_some_and(|piece| !piece.is_pending()))
+        let next = self.queue.iter().find(|speech| !speech.is_unmade_filler());
+        next.is_some_and(|speech| speech.pieces.front().is_some_and(|piece| !piece.is_pending()))
+    }
+
+    /// Whether something that the outside wants said is on, or is next.
+    pub(crate) fn is_saying(&self) -> bool {
+        let next = self.queue.front().map(|speech| speech.kind);
+        self.playing().map(|playing| playing.kind).or(next) == Some(PlaybackKind::Say)
+    }
+
+    /// Whether this is still to be said, or being said.
+    pub(crate) fn has_say(&self, say: SayId) -> bool {
+        self.playing().is_some_and(|playing| playing.say == Some(say))
+            || self.queue.iter().any(|speech| speech.say == Some(say))
     }
 
     /// Records what became of a clip; gives what it is for, if anybody still waits for it.
@@ -190,8 +218,15 @@ impl Mouth {
             return None;
         }
         let pieces: Vec<Piece> = speech.pieces.drain(..ready).collect();
-        let mut playing =
-            Playing { playback, kind: speech.kind, turn: speech.turn, pieces, started: None, deadline: now };
+        let mut playing = Playing {
+            playback,
+            kind: speech.kind,
+            turn: speech.turn,
+            say: speech.say,
+            pieces,
+            started: None,
+            deadline: now,
+        };
         playing.deadline = now + playing.duration() + PLAY_SLACK;
         self.state = State::Playing(playing);
         self.playing()
@@ -234,15 +269,14 @@ impl Mouth {
     /// Puts back what a failed playback did not play, to be spoken by the provider's own voice. What was spoken by
     /// it already and failed is given up.
     pub(crate) fn failed(&mut self, now: Instant, playback: PlaybackId) {
-        let Some(playing) = self.finished(now, playback) else { return };
-        let retry: VecDeque<Piece> = playing
-            .pieces
+        let Some(mut playing) = self.finished(now, playback) else { return };
+        let retry: VecDeque<Piece> = std::mem::take(&mut playing.pieces)
             .into_iter()
             .filter(|piece| matches!(piece.sound, Sound::Ready(_)))
             .map(|piece| Piece { sound: Sound::Failed, ..piece })
             .collect();
         match self.queue.front_mut() {
-            Some(speech) if speech.turn == playing.turn && speech.kind == playing.kind => {
+            Some(speech) if speech.is_of(&playing) => {
                 for piece in retry.into_iter().rev() {
                     speech.pieces.push_front(piece);
                 }
@@ -250,6 +284,7 @@ impl Mouth {
             _ => self.queue.push_front(Speech {
                 kind: playing.kind,
                 turn: playing.turn,
+                say: playing.say,
                 pieces: retry,
                 is_complete: true,
             }),
@@ -259,14 +294,8 @@ impl Mouth {
     /// Falls silent. Gives the playback to be stopped and what the caller missed.
     pub(crate) fn cut(&mut self, now: Instant) -> Option<Cut> {
         let queued = std::mem::take(&mut self.queue);
-        self.playing()?;
-        let State::Playing(playing) = std::mem::replace(&mut self.state, State::Idle { since: now }) else {
-            return None;
-        };
-        self.state = State::Stopping { playback: playing.playback, deadline: now + STOP_WAIT };
-        let heard = playing.heard(now);
-        let same =
-            queued.into_iter().filter(|speech| speech.kind == playing.kind && speech.turn == playing.turn);
+        let (playing, heard) = self.cut_playing(now)?;
+        let same = queued.into_iter().filter(|speech| speech.is_of(&playing));
         let rest = playing
             .pieces
             .iter()
@@ -275,6 +304,17 @@ impl Mouth {
             .chain(same.flat_map(|speech| speech.pieces));
         let rest = rest.collect();
         Some(Cut { playing, heard, rest })
+    }
+
+    /// Stops what is on; what is queued stays. Gives the playback and what was heard of it.
+    pub(crate) fn cut_playing(&mut self, now: Instant) -> Option<(Playing, String)> {
+        self.playing()?;
+        let State::Playing(playing) = std::mem::replace(&mut self.state, State::Idle { since: now }) else {
+            return None;
+        };
+        self.state = State::Stopping { playback: playing.playback, deadline: now + STOP_WAIT };
+        let heard = playing.heard(now);
+        Some((playing, heard))
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
@@ -308,9 +348,7 @@ impl Mouth {
 
     /// A filler that is still being made has missed its purpose once the reply is there.
     fn skip_filler_before_a_ready_reply(&mut self) {
-        let is_waiting_filler = self.queue.front().is_some_and(|speech| {
-            speech.kind == PlaybackKind::Filler && speech.pieces.front().is_some_and(Piece::is_pending)
-        });
+        let is_waiting_filler = self.queue.front().is_some_and(Speech::is_unmade_filler);
         if is_waiting_filler && self.has_sound_ahead() {
             self.queue.pop_front();
         }

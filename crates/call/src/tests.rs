@@ -1,6 +1,7 @@
 //! The core on a scripted timeline: events at instants, the whole list of commands compared.
 
 mod arbitrary;
+mod outside;
 mod table;
 mod timeline;
 
@@ -9,8 +10,8 @@ use std::time::Duration;
 use timeline::{Timeline, ms};
 
 use crate::{
-    CancelReason, Command, EndReason, Event, Message, Notice, PlaybackKind, Progress, Role, State, TurnId,
-    UtteranceId,
+    CancelReason, Command, Destination, EndReason, Event, Message, Notice, PlaybackKind, Progress, Role,
+    State, TurnId, UtteranceId,
 };
 
 fn message(role: Role, content: &str) -> Message {
@@ -172,7 +173,7 @@ fn turn_after_turn_that_fails_is_handed_over_when_there_is_somebody() {
     line.utterance(2);
     line.event(Event::TurnFailed { turn: TurnId(2), reason: "X".into() });
     line.run_until_idle_for(ms(6_000));
-    assert!(line.find(|command| *command == Command::Transfer));
+    assert!(line.find(|command| *command == Command::Transfer { to: Destination::Fallback }));
     assert_eq!(line.call.state(), State::Ending { reason: EndReason::Transferred });
     line.event(Event::TransferFailed);
     line.make_clips();

@@ -7,7 +7,7 @@ use voice_speech::ClauseSplitter;
 use crate::{TimedPart, TurnId, UtteranceId};
 
 /// A reply is cut into clips of at most this many characters, the limit of the preferred engine.
-const CLAUSE_CHARS: usize = 200;
+pub(crate) const CLAUSE_CHARS: usize = 200;
 
 /// A turn from the end of the utterance until its reply has been said.
 #[derive(Debug)]

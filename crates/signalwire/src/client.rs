@@ -141,10 +141,31 @@ impl Client {
         done(self.on_leg("calling.collect.stop", leg, json!({ "control_id": control_id })))
     }
 
+    /// Calls a telephone, which may ring for up to `timeout`. What comes of it are events with this `tag`: the call has
+    /// no id before them.
+    pub fn dial(&self, tag: &str, from: &str, to: &str, timeout: Duration) -> Answer {
+        let params = json!({ "tag": tag, "devices": [[phone(from, to, timeout)]] });
+        done(self.send("calling.dial", params))
+    }
+
+    /// Finds out whether a person or a machine has answered, and when the machine records.
+    pub fn detect_machine(&self, leg: &Leg, control_id: &str, timeout: Duration) -> Answer {
+        let detect = json!({ "type": "machine", "params": {
+            "initial_timeout": 4.5, "end_silence_timeout": 0.6, "machine_voice_threshold": 1.25,
+            "detect_message_end": true,
+        } });
+        let params = json!({ "control_id": control_id, "detect": detect, "timeout": timeout.as_secs() });
+        done(self.on_leg("calling.detect", leg, params))
+    }
+
+    /// Dials digits into the call: `0-9*#A-D`, with `w` and `W` as pauses of half a second and of one.
+    pub fn send_digits(&self, leg: &Leg, control_id: &str, digits: &str) -> Answer {
+        done(self.on_leg("calling.send_digits", leg, json!({ "control_id": control_id, "digits": digits })))
+    }
+
     /// Connects the call to a telephone number, for up to `timeout` of ringing.
     pub fn connect_phone(&self, leg: &Leg, from: &str, to: &str, timeout: Duration) -> Answer {
-        let device = json!({ "type": "phone", "params": { "from_number": from, "to_number": to, "timeout": timeout.as_secs() } });
-        done(self.on_leg("calling.connect", leg, json!({ "devices": [[device]] })))
+        done(self.on_leg("calling.connect", leg, json!({ "devices": [[phone(from, to, timeout)]] })))
     }
 
     /// Queues a command at once, so that commands go out in the order in which they are given; the future waits
@@ -158,6 +179,14 @@ impl Client {
         let fields = params.as_object_mut().expect("params are written as objects above");
         fields.insert("node_id".into(), leg.node_id.clone().into());
         fields.insert("call_id".into(), leg.call_id.clone().into());
+        self.send(method, params)
+    }
+
+    fn send(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> impl Future<Output = Result<Value, Error>> + Send + 'static + use<> {
         let (reply, answer) = oneshot::channel();
         let queued = self.requests.try_send(Request { method, params, reply });
         async move {
@@ -171,6 +200,10 @@ impl Client {
             }
         }
     }
+}
+
+fn phone(from: &str, to: &str, timeout: Duration) -> Value {
+    json!({ "type": "phone", "params": { "from_number": from, "to_number": to, "timeout": timeout.as_secs() } })
 }
 
 fn done(answer: impl Future<Output = Result<Value, Error>> + Send + 'static) -> Answer {

@@ -23,10 +23,49 @@ pub enum Event {
     /// Something happened to a call.
     Call {
         /// The call.
-        call_id: String,
+        leg: Leg,
+        /// The tag that we dialled it with, where the platform repeats it.
+        tag: Option<String>,
         /// What happened.
         event: CallEvent,
     },
+    /// Something came of dialling.
+    Dial {
+        /// Chosen by us.
+        tag: String,
+        /// What came of it.
+        event: DialEvent,
+    },
+}
+
+/// What comes of dialling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialEvent {
+    /// Somebody has answered.
+    Answered(Leg),
+    /// Nobody has.
+    Failed(NotReached),
+}
+
+/// Why nobody was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotReached {
+    /// The line is in use.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// Something else.
+    Other,
+}
+
+impl NotReached {
+    fn of(reason: Option<&str>) -> Self {
+        match reason {
+            Some("busy") => Self::Busy,
+            Some("noAnswer" | "no_answer" | "noanswer" | "timeout") => Self::NoAnswer,
+            Some(_) | None => Self::Other,
+        }
+    }
 }
 
 /// A call that rings.
@@ -57,6 +96,20 @@ impl std::fmt::Debug for CallReceived {
 pub enum CallEvent {
     /// The call's own state.
     State(CallState),
+    /// The call ended before anybody had answered.
+    NotReached(NotReached),
+    /// Digits have been dialled into it.
+    DigitsSent {
+        /// Chosen by us.
+        control_id: String,
+    },
+    /// Something is known of who has answered.
+    Detect {
+        /// Chosen by us.
+        control_id: String,
+        /// What.
+        event: DetectEvent,
+    },
     /// A playback.
     Play {
         /// Chosen by us.
@@ -70,6 +123,21 @@ pub enum CallEvent {
     Collect(CollectEvent),
     /// A connection to another leg.
     Connect(ConnectState),
+}
+
+/// What is known of who has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetectEvent {
+    /// A person.
+    Human,
+    /// A machine.
+    Machine,
+    /// It cannot be told.
+    Unknown,
+    /// The machine records from now on.
+    Ready,
+    /// Nothing more will be found out.
+    Over,
 }
 
 /// State of a call.
@@ -178,16 +246,22 @@ pub(crate) fn parse(params: &Value) -> Option<Event> {
     if name == "receive" {
         return parse_received(inner).map(Event::CallReceived);
     }
-    let call_id = inner.get("call_id")?.as_str()?.to_owned();
+    if name == "dial" {
+        return parse_dial(inner);
+    }
+    let call_id = text(inner, "call_id")?;
+    let leg = Leg { node_id: text(inner, "node_id").unwrap_or_default(), call_id };
     let event = match name {
-        "state" => CallEvent::State(parse_state(inner)?),
+        "state" => parse_state(inner)?,
+        "send_digits" => CallEvent::DigitsSent { control_id: text(inner, "control_id")? },
+        "detect" => CallEvent::Detect { control_id: text(inner, "control_id")?, event: parse_detect(inner)? },
         "play" => CallEvent::Play { control_id: text(inner, "control_id")?, state: parse_play(inner)? },
         "record" => CallEvent::Record(parse_record(inner)?),
         "collect" => CallEvent::Collect(parse_collect(inner)?),
         "connect" => CallEvent::Connect(parse_connect(inner)?),
         _ => return None,
     };
-    Some(Event::Call { call_id, event })
+    Some(Event::Call { leg, tag: text(inner, "tag"), event })
 }
 
 fn parse_received(inner: &Value) -> Option<CallReceived> {
@@ -203,12 +277,42 @@ fn parse_received(inner: &Value) -> Option<CallReceived> {
     })
 }
 
-fn parse_state(inner: &Value) -> Option<CallState> {
+fn parse_state(inner: &Value) -> Option<CallEvent> {
+    let reason = inner.get("end_reason").and_then(Value::as_str);
     Some(match inner.get("call_state")?.as_str()? {
-        "created" | "ringing" => CallState::Ringing,
-        "answered" => CallState::Answered,
-        "ending" => CallState::Ending,
-        "ended" => CallState::Ended,
+        "created" | "ringing" => CallEvent::State(CallState::Ringing),
+        "answered" => CallEvent::State(CallState::Answered),
+        "ending" => CallEvent::State(CallState::Ending),
+        "ended" if matches!(reason, Some("busy" | "noAnswer" | "decline" | "error")) => {
+            CallEvent::NotReached(NotReached::of(reason))
+        }
+        "ended" => CallEvent::State(CallState::Ended),
+        _ => return None,
+    })
+}
+
+fn parse_dial(inner: &Value) -> Option<Event> {
+    let tag = text(inner, "tag")?;
+    let event = match inner.get("dial_state")?.as_str()? {
+        "answered" => {
+            let call = inner.get("call")?;
+            let leg = Leg { node_id: text(call, "node_id")?, call_id: text(call, "call_id")? };
+            DialEvent::Answered(leg)
+        }
+        "failed" => DialEvent::Failed(NotReached::of(inner.get("reason").and_then(Value::as_str))),
+        _ => return None,
+    };
+    Some(Event::Dial { tag, event })
+}
+
+fn parse_detect(inner: &Value) -> Option<DetectEvent> {
+    let params = inner.get("detect")?.get("params")?;
+    Some(match params.get("event")?.as_str()? {
+        "HUMAN" => DetectEvent::Human,
+        "MACHINE" => DetectEvent::Machine,
+        "UNKNOWN" => DetectEvent::Unknown,
+        "READY" => DetectEvent::Ready,
+        "finished" | "error" => DetectEvent::Over,
         _ => return None,
     })
 }
@@ -280,58 +384,4 @@ fn text(value: &Value, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn collect(inner: Value) -> CollectEvent {
-        let params = json!({ "event_type": "calling.call.collect", "params": inner });
-        match parse(&params) {
-            Some(Event::Call { event: CallEvent::Collect(event), .. }) => event,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_collect_is_over_only_with_its_terminal_result() {
-        let base = json!({ "call_id": "c", "node_id": "n", "control_id": "x" });
-        let with = |more: Value| {
-            let mut all = base.clone();
-            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            collect(all)
-        };
-        let partial = with(
-            json!({"state": "collecting", "final": false, "result": {"type": "speech", "params": {"text": "hel"}}}),
-        );
-        assert_eq!(
-            (partial.is_over, partial.heard),
-            (false, Heard::Speech { text: "hel".into(), is_final: false })
-        );
-        let last = with(
-            json!({"state": "finished", "final": true, "result": {"type": "speech", "params": {"text": "hello"}}}),
-        );
-        assert_eq!(
-            (last.is_over, last.heard),
-            (true, Heard::Speech { text: "hello".into(), is_final: true })
-        );
-        assert!(with(json!({"result": {"type": "no_input"}})).is_over);
-        assert!(!with(json!({"result": {"type": "start_of_input"}})).is_over);
-        let digits =
-            with(json!({"state": "finished", "result": {"type": "digit", "params": {"digits": 12}}}));
-        assert_eq!(digits.heard, Heard::Digits("12".into()));
-    }
-
-    #[test]
-    fn unknown_events_states_and_shapes_are_nothing() {
-        for params in [
-            json!({}),
-            json!({"event_type": "messaging.receive", "params": {}}),
-            json!({"event_type": "calling.call.play", "params": {"call_id": "c", "control_id": "x", "state": "dancing"}}),
-            json!({"event_type": "calling.call.receive", "params": {"call_id": "c"}}),
-            json!({"event_type": 7, "params": []}),
-        ] {
-            assert_eq!(parse(&params), None, "{params}");
-        }
-    }
-}
+mod tests;

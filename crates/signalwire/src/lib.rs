@@ -30,6 +30,6 @@ pub use client::{Answer, Client, Collect, Leg, Media, Record};
 pub use connection::{Config, Connection, SessionState, connect};
 pub use error::Error;
 pub use event::{
-    CallEvent, CallReceived, CallState, CollectEvent, ConnectState, Event, Heard, PlayState, RecordEvent,
-    RecordState,
+    CallEvent, CallReceived, CallState, CollectEvent, ConnectState, DetectEvent, DialEvent, Event, Heard,
+    NotReached, PlayState, RecordEvent, RecordState,
 };

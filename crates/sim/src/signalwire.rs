@@ -17,6 +17,7 @@
 //! | `GET /sim/events?after=&follow=` | everything that happened, as NDJSON with gapless `n` and `at_ms` |
 //! | `GET /sim/stats` | `{"violations","open_sockets","calls_live","unacked","now_ms"}` |
 //! | `GET`, `PUT /sim/faults` | `{"rules":[{"when","then","skip"?,"times"?}],"recordings"?,"connect_fails"?}` |
+//! | `GET`, `PUT /sim/telephones` | `{"+1555…":{"does","after_ms","says_ms","beep"}}`: who is called, and what comes of it |
 //! | `GET`, `PUT /sim/switches` | readings of unresolved behaviour; a `PUT` may name only some |
 //! | `POST /sim/drop` | every socket is gone, without a close frame |
 //! | `POST /sim/disconnect` `{"restart"}` | `signalwire.disconnect` to everybody; with `restart` sessions are forgotten |
@@ -28,10 +29,15 @@
 //! (`ms`), `empty`, `not_audio`, `too_large` (`bytes`), `redirect` (`url`), `status` (`status`) or `slow`
 //! (`ms_per_kilobyte`).
 //!
+//! A telephone `does` `answer` (the default), `busy`, `no_answer` or `fail`, `after_ms` of ringing (300). Whoever answers
+//! speaks for `says_ms`, and a machine has a `beep` then: `calling.detect` judges by what it hears. What a client dials
+//! is a call like any other: its callee talks, presses keys and hangs up by the routes above.
+//!
 //! All `_ms` moments are on one monotonic clock that starts with the process. `--speed` above 1 scales the caller's
 //! audio alone: he speaks faster than life, and what listens to him (recordings, collects) counts his time.
 //!
-//! Not simulated: dialling out, media streams, taps, detection, stereo and MP3 recordings.
+//! Not simulated: several devices of one dial, media streams, taps, detection of faxes and digits, stereo and MP3
+//! recordings, sound between two legs.
 
 mod call;
 mod clock;
@@ -47,6 +53,7 @@ mod recordings;
 mod requests;
 mod socket;
 mod switches;
+mod telephones;
 mod tls;
 mod wire;
 

@@ -8,9 +8,13 @@
 //! Events can be lost with a dropped connection, so every wait has an end of its own, and after a resume tape and ear
 //! are asked to stop and the playback whether it is on: that something is gone means that it had finished.
 
+mod answerer;
+mod dialling;
 mod ear;
 mod mouth;
+mod pickup;
 mod tape;
+mod utterance;
 
 use std::{future::Future, time::Duration};
 
@@ -19,16 +23,14 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
-use voice_call::{Event, UtteranceId};
-use voice_signalwire::{CallEvent, CallState, Client, ConnectState, Error, Leg};
+use voice_call::Event;
+use voice_signalwire::{CallEvent, CallState, Client, ConnectState, DialEvent, Error, Leg};
 
-use self::{ear::Ear, mouth::Mouth, tape::Tape};
-use crate::ports::{LINE_QUEUE, Line, LineCommand, LineEvent, Recording};
+pub use self::dialling::Dial;
+use self::{ear::Ear, mouth::Mouth, pickup::Pickup, tape::Tape, utterance::Speech};
+use crate::ports::{LINE_QUEUE, Line, LineCommand, LineEvent};
 
-/// The event of an answered call may be lost; then the command's result counts.
-const ANSWER_WAIT: Duration = Duration::from_millis(1_500);
-
-/// How long the fallback number may ring.
+/// How long the other number may ring.
 const TRANSFER_RING: Duration = Duration::from_secs(30);
 
 /// How the door listens.
@@ -44,7 +46,14 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub enum Platform {
     /// Something happened to the call.
-    Event(CallEvent),
+    Event {
+        /// How to address it.
+        leg: Leg,
+        /// What happened.
+        event: CallEvent,
+    },
+    /// Something came of dialling.
+    Dial(DialEvent),
     /// The connection is down.
     Lost,
     /// The connection is up again; events in between were lost.
@@ -57,6 +66,8 @@ enum Answered {
     Call(Result<(), Error>),
     Ended(Result<(), Error>),
     Transferred(Result<(), Error>),
+    Detect(Result<(), Error>),
+    Digits(Result<(), Error>),
     Record {
         control: String,
         result: Result<Option<String>, Error>,
@@ -89,37 +100,11 @@ enum Answered {
     Nothing,
 }
 
-/// An utterance that is being said.
-#[derive(Debug)]
-struct Speech {
-    started: Instant,
-    /// Recordings of its earlier parts, if the tape broke off.
-    parts: Vec<Recording>,
-    is_over: bool,
-}
-
-/// How far the call is with being answered.
-#[derive(Debug)]
-enum Pickup {
-    Ringing,
-    /// The command is on its way.
-    Asked {
-        is_repeated: bool,
-    },
-    /// The connection went down with the command; whether it arrived is not known.
-    Unsure,
-    /// The command was carried out; its event is due by then.
-    Accepted {
-        due: Instant,
-    },
-    Answered,
-}
-
 struct RecordingLine {
     client: Client,
     leg: Leg,
-    /// Numbers of the caller and of the called.
-    numbers: (String, String),
+    /// Our number in this call.
+    own_number: String,
     settings: Settings,
     out: mpsc::Sender<LineEvent>,
     work: JoinSet<Answered>,
@@ -132,42 +117,78 @@ struct RecordingLine {
     /// Whether the platform listens for us; otherwise silence on the tape ends an utterance.
     has_ear: bool,
     pickup: Pickup,
+    /// The detection of who has answered, while it matters.
+    detection: Option<String>,
+    /// Digits on their way.
+    digits: Option<String>,
     is_down: bool,
     is_over: bool,
 }
 
-/// Opens the line of a call: what the session holds of it, and the work that drives it.
+/// Opens the line of a call that rings here: what the session holds of it, and the work that drives it.
 pub fn open(
     client: Client,
     leg: Leg,
-    numbers: (String, String),
+    own_number: String,
     settings: Settings,
     platform: mpsc::Receiver<Platform>,
 ) -> (Line, impl Future<Output = ()> + Send + 'static) {
     let (command_sender, commands) = mpsc::channel(LINE_QUEUE);
     let (out, events) = mpsc::channel(LINE_QUEUE);
-    let line = RecordingLine {
-        client,
-        leg,
-        numbers,
-        settings,
-        out,
-        work: JoinSet::new(),
-        tape: Tape::default(),
-        ear: Ear::default(),
-        mouth: None,
-        speech: None,
-        utterances: 0,
-        is_listening: false,
-        has_ear: true,
-        pickup: Pickup::Ringing,
-        is_down: false,
-        is_over: false,
-    };
+    let line = RecordingLine::new(client, leg, own_number, settings, out, Pickup::Ringing);
     (Line { commands: command_sender, events }, line.run(commands, platform))
 }
 
+/// Opens the line of a call that is placed.
+pub fn place(
+    client: Client,
+    dial: Dial,
+    settings: Settings,
+    mut platform: mpsc::Receiver<Platform>,
+) -> (Line, impl Future<Output = ()> + Send + 'static) {
+    let (command_sender, mut commands) = mpsc::channel(LINE_QUEUE);
+    let (out, events) = mpsc::channel(LINE_QUEUE);
+    let work = async move {
+        let answered = dialling::ring(&client, &dial, &out, &mut commands, &mut platform).await;
+        if let Some(leg) = answered {
+            let line = RecordingLine::new(client, leg, dial.from, settings, out, Pickup::Answered);
+            line.run(commands, platform).await;
+        }
+    };
+    (Line { commands: command_sender, events }, work)
+}
+
 impl RecordingLine {
+    fn new(
+        client: Client,
+        leg: Leg,
+        own_number: String,
+        settings: Settings,
+        out: mpsc::Sender<LineEvent>,
+        pickup: Pickup,
+    ) -> Self {
+        Self {
+            client,
+            leg,
+            own_number,
+            settings,
+            out,
+            work: JoinSet::new(),
+            tape: Tape::default(),
+            ear: Ear::default(),
+            mouth: None,
+            speech: None,
+            utterances: 0,
+            is_listening: false,
+            has_ear: true,
+            pickup,
+            detection: None,
+            digits: None,
+            is_down: false,
+            is_over: false,
+        }
+    }
+
     async fn run(
         mut self,
         mut commands: mpsc::Receiver<LineCommand>,
@@ -182,7 +203,9 @@ impl RecordingLine {
                     None => break,
                 },
                 told = platform.recv() => match told {
-                    Some(Platform::Event(event)) => self.take_event(event).await,
+                    Some(Platform::Event { event, .. }) => self.take_event(event).await,
+                    // It is answered: what is told of the dialling is old.
+                    Some(Platform::Dial(_)) => {}
                     Some(Platform::Lost) => self.lost().await,
                     Some(Platform::Restored) => self.restored().await,
                     None => break,
@@ -204,6 +227,10 @@ impl RecordingLine {
     async fn obey(&mut self, command: LineCommand) {
         match command {
             LineCommand::Answer => self.answer(false),
+            // Only a line that is placed dials, and it has by now.
+            LineCommand::Dial => {}
+            LineCommand::Screen => self.screen(),
+            LineCommand::SendDigits { digits } => self.send_digits(&digits),
             LineCommand::Listen => self.is_listening = true,
             LineCommand::EndUtterance => {
                 self.stop_ear();
@@ -222,7 +249,11 @@ impl RecordingLine {
     async fn take_event(&mut self, event: CallEvent) {
         match event {
             CallEvent::State(CallState::Answered) => self.answered().await,
-            CallEvent::State(CallState::Ending | CallState::Ended) => self.hung_up().await,
+            CallEvent::State(CallState::Ending | CallState::Ended) | CallEvent::NotReached(_) => {
+                self.hung_up().await;
+            }
+            CallEvent::Detect { control_id, event } => self.detected(&control_id, event).await,
+            CallEvent::DigitsSent { control_id } => self.digits_sent(&control_id).await,
             CallEvent::Play { control_id, state } => self.played(&control_id, state).await,
             CallEvent::Record(event) => self.recorded(event).await,
             CallEvent::Collect(event) => self.heard(event).await,
@@ -231,8 +262,8 @@ impl RecordingLine {
                 let end = self.client.end(&self.leg, "hangup");
                 self.work.spawn(async move { Answered::Ended(end.await) });
             }
-            CallEvent::State(CallState::Ringing)
-            | CallEvent::Connect(ConnectState::Connecting | ConnectState::Connected) => {}
+            CallEvent::Connect(ConnectState::Connected) => self.tell(Event::TransferConnected).await,
+            CallEvent::State(CallState::Ringing) | CallEvent::Connect(ConnectState::Connecting) => {}
         }
     }
 
@@ -244,6 +275,8 @@ impl RecordingLine {
                 tracing::warn!(%error, "a call could not be handed over");
                 self.tell(Event::TransferFailed).await;
             }
+            Answered::Detect(result) => self.detect_answered(result).await,
+            Answered::Digits(result) => self.digits_answered(result).await,
             Answered::Record { control, result } => self.record_answered(&control, result).await,
             Answered::TapeStopped { control, result } => self.tape_stopped(&control, result).await,
             Answered::Collect { control, result } => self.collect_answered(&control, result).await,
@@ -252,34 +285,6 @@ impl RecordingLine {
             Answered::PlayStopped { control, result } => self.play_stopped(&control, result).await,
             Answered::PlayProbed { control, result } => self.play_probed(&control, result).await,
             Answered::Ended(Ok(()) | Err(_)) | Answered::Transferred(Ok(())) | Answered::Nothing => {}
-        }
-    }
-
-    fn answer(&mut self, is_repeated: bool) {
-        self.pickup = Pickup::Asked { is_repeated };
-        let answer = self.client.answer(&self.leg);
-        self.work.spawn(async move { Answered::Call(answer.await) });
-    }
-
-    async fn answer_answered(&mut self, result: Result<(), Error>) {
-        let Pickup::Asked { is_repeated } = self.pickup else { return };
-        match result {
-            Ok(()) => self.pickup = Pickup::Accepted { due: Instant::now() + ANSWER_WAIT },
-            Err(Error::Gone) => self.hung_up().await,
-            Err(Error::Disconnected) if self.is_down => self.pickup = Pickup::Unsure,
-            Err(Error::Disconnected) => self.answer(true),
-            // The first one had arrived after all.
-            Err(Error::Refused { .. }) if is_repeated => self.answered().await,
-            Err(error) => {
-                tracing::warn!(%error, "a call could not be answered");
-                self.tell(Event::LineFailed).await;
-            }
-        }
-    }
-
-    async fn answered(&mut self) {
-        if !matches!(std::mem::replace(&mut self.pickup, Pickup::Answered), Pickup::Answered) {
-            self.tell(Event::Answered).await;
         }
     }
 
@@ -296,7 +301,7 @@ impl RecordingLine {
         self.speech = None;
         self.stop_tape();
         self.stop_ear();
-        let connect = self.client.connect_phone(&self.leg, &self.numbers.1, number, TRANSFER_RING);
+        let connect = self.client.connect_phone(&self.leg, &self.own_number, number, TRANSFER_RING);
         self.work.spawn(async move { Answered::Transferred(connect.await) });
     }
 
@@ -363,40 +368,6 @@ impl RecordingLine {
         }
         self.ear.expire(now);
         self.expire_tape(now).await;
-    }
-
-    async fn speech_started(&mut self) {
-        if self.speech.is_none() {
-            self.speech = Some(Speech { started: Instant::now(), parts: Vec::new(), is_over: false });
-            self.tell(Event::SpeechStarted).await;
-        }
-    }
-
-    /// The caller has finished, by the ear's judgement or by ours.
-    async fn end_utterance(&mut self) {
-        self.speech_started().await;
-        if let Some(speech) = &mut self.speech
-            && !std::mem::replace(&mut speech.is_over, true)
-        {
-            self.tell(Event::SpeechEnded).await;
-            if self.tape.is_on() {
-                self.stop_tape();
-            } else {
-                self.settle_utterance().await;
-            }
-        }
-    }
-
-    /// Gives the finished utterance away, or says that there was none.
-    async fn settle_utterance(&mut self) {
-        let Some(speech) = self.speech.take_if(|speech| speech.is_over) else { return };
-        if speech.parts.is_empty() {
-            self.tell(Event::SpeechAbandoned).await;
-            return;
-        }
-        self.utterances += 1;
-        let utterance = UtteranceId(self.utterances);
-        let _ = self.out.send(LineEvent::UtteranceEnded { utterance, recordings: speech.parts }).await;
     }
 
     async fn tell(&self, event: Event) {

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use voice_call::{Activity, CancelReason, EndReason, Notice, PlaybackKind, State, TimedPart, TurnId};
+use voice_call::{
+    Activity, Answerer, CancelReason, EndReason, Notice, PlaybackKind, SayOutcome, State, TimedPart, TurnId,
+};
 use voice_proto::relay::v1 as pb;
 
 use crate::{
@@ -34,7 +36,7 @@ pub(super) struct ListCalls {
 
 // === requests ===
 
-fn call_id(call_id: String) -> Result<CallId, Error> {
+pub(super) fn call_id(call_id: String) -> Result<CallId, Error> {
     if call_id.is_empty() {
         return Err(Error::InvalidField {
             field: "call_id",
@@ -129,6 +131,8 @@ pub(super) fn to_call(record: &CallRecord) -> pb::Call {
         end_time: ended_at.map(to_timestamp),
         end_reason: to_end_reason(state).into(),
         turn_count: turns as i32,
+        direction: if record.is_outbound { pb::CallDirection::Outbound } else { pb::CallDirection::Inbound }
+            .into(),
         last_sequence: record.journal.head().sequence as i64,
     }
 }
@@ -199,6 +203,7 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
                 CancelReason::CallerWentOn => pb::TurnCancelReason::CallerWentOn,
                 CancelReason::NothingSaid => pb::TurnCancelReason::NothingSaid,
                 CancelReason::CallEnded => pb::TurnCancelReason::CallEnded,
+                CancelReason::SaidOver => pb::TurnCancelReason::SaidOver,
             }
             .into(),
         }),
@@ -208,6 +213,28 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
             parts: parts.into_iter().map(to_part).collect(),
         }),
         Notice::Degraded { reason } => Event::Degraded(pb::Degraded { reason: reason.to_owned() }),
+        Notice::AnswererDetected { answerer } => Event::AnswererDetected(pb::AnswererDetected {
+            answerer: match answerer {
+                Answerer::Human => pb::Answerer::Human,
+                Answerer::Machine => pb::Answerer::Machine,
+                Answerer::Unknown => pb::Answerer::Unknown,
+            }
+            .into(),
+        }),
+        Notice::SayEnded { say, outcome, heard } => Event::SayEnded(pb::SayEnded {
+            say_id: say.0.into(),
+            outcome: match outcome {
+                SayOutcome::Heard => pb::SayOutcome::Heard,
+                SayOutcome::Interrupted => pb::SayOutcome::Interrupted,
+                SayOutcome::Unsaid => pb::SayOutcome::Unsaid,
+            }
+            .into(),
+            heard,
+        }),
+        Notice::Instructed { text } => Event::Instructed(pb::Instructed { text }),
+        Notice::DigitsSent { digits } => Event::DigitsSent(pb::DigitsSent { digits }),
+        Notice::TransferConnected => Event::TransferConnected(pb::TransferConnected {}),
+        Notice::TransferFailed => Event::TransferFailed(pb::TransferFailed {}),
         Notice::DigitPressed { digit } => Event::DigitPressed(pb::DigitPressed { digit: digit.to_string() }),
     }
 }
@@ -252,6 +279,8 @@ fn to_kind(kind: PlaybackKind) -> pb::PlaybackKind {
         PlaybackKind::NoInput => pb::PlaybackKind::NoInput,
         PlaybackKind::Goodbye => pb::PlaybackKind::Goodbye,
         PlaybackKind::Busy => pb::PlaybackKind::Busy,
+        PlaybackKind::Say => pb::PlaybackKind::Say,
+        PlaybackKind::Voicemail => pb::PlaybackKind::Voicemail,
     }
 }
 
@@ -270,6 +299,10 @@ fn to_end_reason(state: State) -> pb::EndReason {
         EndReason::Drain => pb::EndReason::Drain,
         EndReason::Transferred => pb::EndReason::Transferred,
         EndReason::LineLost => pb::EndReason::LineLost,
+        EndReason::CalleeBusy => pb::EndReason::CalleeBusy,
+        EndReason::NoAnswer => pb::EndReason::NoAnswer,
+        EndReason::DialFailed => pb::EndReason::DialFailed,
+        EndReason::Voicemail => pb::EndReason::Voicemail,
     }
 }
 

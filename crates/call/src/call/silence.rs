@@ -18,10 +18,10 @@ impl Talk {
             Caller::Speaking { deadline } | Caller::Closing { deadline, .. } => Some(*deadline),
         };
         let limit = self.closing.is_none().then_some(self.limit);
-        [caller, limit, self.mouth.next_deadline(), self.filler_deadline(config), self.turn_deadline(config)]
-            .into_iter()
-            .flatten()
-            .min()
+        let digits = self.digits.as_ref().map(|digits| digits.deadline);
+        let (mouth, filler, turn) =
+            (self.mouth.next_deadline(), self.filler_deadline(config), self.turn_deadline(config));
+        [caller, limit, mouth, filler, turn, digits].into_iter().flatten().min()
     }
 
     /// Acts on whatever is overdue.
@@ -44,6 +44,9 @@ impl Talk {
             if let Some(cut) = cut {
                 cx.out.push(Command::StopPlayback { playback: cut.playing.playback });
             }
+        }
+        if is_due(self.digits.as_ref().map(|digits| digits.deadline)) {
+            self.digits_over(cx, None);
         }
         if is_due(self.turn_deadline(cx.config)) {
             self.give_up_turn(cx);
@@ -125,10 +128,15 @@ impl Talk {
                 .mouth
                 .playing()
                 .is_some_and(|playing| playing.turn == Some(turn.id) && playing.kind == PlaybackKind::Reply);
-            return (!is_about_to_sound).then(|| turn.ended_at + config.turn_budget);
+            // What the outside wants said holds a reply up; the reply is not to blame.
+            if is_about_to_sound || self.mouth.is_saying() {
+                return None;
+            }
+            let after_say = self.last_say_at.map_or(turn.ended_at, |at| at + STALL);
+            return Some((turn.ended_at + config.turn_budget).max(after_say));
         }
-        (self.mouth.idle_since().is_some() && !self.mouth.has_sound_ahead())
-            .then(|| turn.last_progress + STALL)
+        let since = turn.last_progress.max(self.last_say_at.unwrap_or(turn.last_progress));
+        (self.mouth.idle_since().is_some() && !self.mouth.has_sound_ahead()).then(|| since + STALL)
     }
 
     fn give_up_turn(&mut self, cx: &mut Cx<'_>) {

@@ -1,18 +1,25 @@
 //! Saying things, and being interrupted.
 
+use std::collections::VecDeque;
+
 use super::talk::{Caller, Cx, Interrupted, Talk};
 use crate::{
     ClipId, Command, EndReason, Notice, PlaybackId, PlaybackKind, TurnId,
-    event::CancelReason,
     history::Role,
     mouth::{Cut, Piece, Playing, Speech, joined},
+    notice::CancelReason,
+    turn::CLAUSE_CHARS,
 };
 
 impl Talk {
     /// Queues a phrase of the assistant's own.
     pub(super) fn say(&mut self, cx: &mut Cx<'_>, kind: PlaybackKind, turn: Option<TurnId>, text: String) {
-        let piece = request_clip(cx, kind, text);
-        let speech = Speech { kind, turn, pieces: [piece].into(), is_complete: true };
+        // A message may be longer than what an engine makes at once; phrases are looked up whole.
+        let pieces = match kind {
+            PlaybackKind::Voicemail => request_clips(cx, kind, &text),
+            _ => [request_clip(cx, kind, text)].into(),
+        };
+        let speech = Speech { kind, turn, say: None, pieces, is_complete: true };
         if kind == PlaybackKind::Filler {
             self.mouth.queue.push_front(speech);
         } else {
@@ -28,6 +35,7 @@ impl Talk {
             None => self.mouth.queue.push_back(Speech {
                 kind: PlaybackKind::Reply,
                 turn: Some(turn),
+                say: None,
                 pieces: [piece].into(),
                 is_complete: false,
             }),
@@ -46,6 +54,12 @@ impl Talk {
         while let Some(speech) = self.mouth.pop_said() {
             self.said(cx, &speech);
         }
+        // What the outside wants said waits until the caller has finished.
+        let must_wait = self.mouth.queue.front().is_some_and(|speech| speech.kind == PlaybackKind::Say)
+            && !matches!(self.caller, Caller::Quiet);
+        if must_wait {
+            return;
+        }
         let playback = PlaybackId(cx.out.last_playback + 1);
         if let Some(playing) = self.mouth.start_next(cx.now, playback) {
             cx.out.last_playback = playback.0;
@@ -56,6 +70,10 @@ impl Talk {
 
     fn said(&mut self, cx: &mut Cx<'_>, speech: &Speech) {
         self.quiet_since = cx.now;
+        if let Some(say) = speech.say {
+            self.last_say_at = Some(cx.now);
+            self.say_over(cx.out, say);
+        }
         if speech.kind == PlaybackKind::Reply
             && self.turn.as_ref().is_some_and(|turn| Some(turn.id) == speech.turn)
         {
@@ -98,11 +116,13 @@ impl Talk {
                 }
             }
             PlaybackKind::Greeting => self.history.push(Role::Assistant, &playing.text()),
+            PlaybackKind::Say => self.say_heard(playing, &playing.text()),
             PlaybackKind::Filler
             | PlaybackKind::Apology
             | PlaybackKind::NoInput
             | PlaybackKind::Goodbye
-            | PlaybackKind::Busy => {}
+            | PlaybackKind::Busy
+            | PlaybackKind::Voicemail => {}
         }
     }
 
@@ -127,26 +147,10 @@ impl Talk {
 
     /// Settles what was heard, and what becomes of the open turn.
     pub(super) fn interrupt(&mut self, cx: &mut Cx<'_>, cut: Option<Cut>) {
-        let mut rest = std::collections::VecDeque::new();
+        let mut rest = VecDeque::new();
         if let Some(cut) = cut {
             let Cut { playing, heard, rest: cut_rest } = cut;
-            cx.out.push(Command::StopPlayback { playback: playing.playback });
-            self.note_heard(&playing, &heard);
-            let said = match &self.turn {
-                Some(turn) if playing.kind == PlaybackKind::Reply => turn.said.clone(),
-                Some(_) | None => playing.text(),
-            };
-            let heard_so_far = match &self.turn {
-                Some(turn) if playing.kind == PlaybackKind::Reply => turn.heard.clone(),
-                Some(_) | None => heard,
-            };
-            cx.out.report(Notice::PlaybackInterrupted {
-                playback: playing.playback,
-                kind: playing.kind,
-                turn: playing.turn,
-                said,
-                heard: heard_so_far,
-            });
+            self.broken_off(cx, &playing, heard);
             if playing.kind == PlaybackKind::Reply {
                 rest = cut_rest;
             }
@@ -170,6 +174,23 @@ impl Talk {
         });
     }
 
+    /// Stops a playback, and notes and tells what was heard of it.
+    pub(super) fn broken_off(&mut self, cx: &mut Cx<'_>, playing: &Playing, heard: String) {
+        cx.out.push(Command::StopPlayback { playback: playing.playback });
+        self.note_heard(playing, &heard);
+        let (said, heard) = match &self.turn {
+            Some(turn) if playing.kind == PlaybackKind::Reply => (turn.said.clone(), turn.heard.clone()),
+            Some(_) | None => (playing.text(), heard),
+        };
+        cx.out.report(Notice::PlaybackInterrupted {
+            playback: playing.playback,
+            kind: playing.kind,
+            turn: playing.turn,
+            said,
+            heard,
+        });
+    }
+
     fn note_heard(&mut self, playing: &Playing, heard: &str) {
         match playing.kind {
             PlaybackKind::Reply => {
@@ -178,11 +199,13 @@ impl Talk {
                 }
             }
             PlaybackKind::Greeting => self.history.push(Role::Assistant, heard),
+            PlaybackKind::Say => self.say_heard(playing, heard),
             PlaybackKind::Filler
             | PlaybackKind::Apology
             | PlaybackKind::NoInput
             | PlaybackKind::Goodbye
-            | PlaybackKind::Busy => {}
+            | PlaybackKind::Busy
+            | PlaybackKind::Voicemail => {}
         }
     }
 
@@ -211,10 +234,19 @@ impl Talk {
         self.mouth.queue.push_back(Speech {
             kind: PlaybackKind::Reply,
             turn: Some(interrupted.turn),
+            say: None,
             pieces: interrupted.rest,
             is_complete: true,
         });
     }
+}
+
+/// Asks for a text as clips that any engine can make.
+pub(super) fn request_clips(cx: &mut Cx<'_>, kind: PlaybackKind, text: &str) -> VecDeque<Piece> {
+    let mut splitter = voice_speech::ClauseSplitter::new(CLAUSE_CHARS);
+    let mut clauses = splitter.push(text);
+    clauses.extend(splitter.finish());
+    clauses.into_iter().map(|clause| request_clip(cx, kind, clause.text)).collect()
 }
 
 fn request_clip(cx: &mut Cx<'_>, kind: PlaybackKind, text: String) -> Piece {

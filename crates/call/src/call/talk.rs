@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
-use super::Outbox;
+use super::{
+    Outbox,
+    requests::{DigitsOut, OpenSay},
+};
 use crate::{
     Activity, Command, Config, EndReason, Event, Notice, PlaybackKind, TurnId, UtteranceId,
-    event::CancelReason,
     history::History,
     mouth::{Mouth, Piece},
+    notice::CancelReason,
     pace::Pace,
     turn::Turn,
 };
@@ -81,6 +84,10 @@ pub(crate) struct Talk {
     pub(super) limit: Instant,
     /// Whether there is somebody to hand the caller to, as far as is known.
     pub(super) can_transfer: bool,
+    pub(super) says: Vec<OpenSay>,
+    /// When the last of them was over.
+    pub(super) last_say_at: Option<Instant>,
+    pub(super) digits: Option<DigitsOut>,
 }
 
 impl Talk {
@@ -94,16 +101,11 @@ impl Talk {
     }
 
     /// A last word, and then the end.
-    pub(super) fn dismiss(cx: &mut Cx<'_>, reason: EndReason) -> Self {
+    pub(super) fn last_words(cx: &mut Cx<'_>, reason: EndReason, kind: PlaybackKind, text: &str) -> Self {
         let mut talk = Self::new(cx);
         talk.closing = Some(reason);
         talk.can_transfer = false;
-        let phrases = &cx.config.phrases;
-        let (kind, text) = match reason {
-            EndReason::Busy => (PlaybackKind::Busy, phrases.busy.clone()),
-            _ => (PlaybackKind::Goodbye, phrases.goodbye.clone()),
-        };
-        talk.say(cx, kind, None, text);
+        talk.say(cx, kind, None, text.to_owned());
         talk
     }
 
@@ -127,6 +129,9 @@ impl Talk {
             is_draining: false,
             limit: cx.now + cx.config.max_call,
             can_transfer: cx.config.can_transfer,
+            says: Vec::new(),
+            last_say_at: None,
+            digits: None,
         }
     }
 
@@ -171,8 +176,13 @@ impl Talk {
                 self.mouth.failed(cx.now, playback);
             }
             Event::DrainStarted => self.is_draining = true,
-            // Nothing to hand over, answered already, or handled by the call itself.
-            Event::TransferFailed
+            Event::DigitsSent | Event::DigitsFailed => self.digits_over(cx, Some(&event)),
+            // Nothing to hand over, answered already, found out too late, or handled by the call itself.
+            Event::TransferConnected
+            | Event::TransferFailed
+            | Event::AnswererDetected { .. }
+            | Event::MachineReady
+            | Event::DialFailed { .. }
             | Event::Answered
             | Event::EndRequested
             | Event::HungUp
@@ -188,6 +198,7 @@ impl Talk {
             self.close(cx, EndReason::Drain);
             self.pump(cx);
         }
+        self.settle_says(cx.out, false);
         match self.closing {
             Some(EndReason::Failures) if self.mouth.is_silent() && self.can_transfer => Step::Transfer,
             Some(reason) if self.mouth.is_silent() => Step::HangUp(reason),
@@ -215,5 +226,6 @@ impl Talk {
     pub(super) fn abandon(&mut self, out: &mut Outbox, reason: CancelReason) {
         self.cancel_turn(out, reason);
         self.mouth.queue.clear();
+        self.settle_says(out, true);
     }
 }

@@ -7,8 +7,8 @@ use super::{
     talk::{Caller, Carry, Cx, Talk},
 };
 use crate::{
-    Command, EndReason, Notice, PlaybackKind, Progress, TurnId, TurnRequest, UtteranceId,
-    event::CancelReason, mouth::joined, turn::Turn,
+    Command, EndReason, Notice, PlaybackKind, Progress, TurnId, TurnRequest, UtteranceId, mouth::joined,
+    notice::CancelReason, turn::Turn,
 };
 
 /// An utterance whose audio is not closed by then is lost; the line keeps its address, so this is rare.
@@ -52,10 +52,11 @@ impl Talk {
             Caller::Closing { ended_at, .. } => Some(ended_at),
             Caller::Quiet | Caller::Speaking { .. } => None,
         };
+        let was_unnoticed = matches!(self.caller, Caller::Quiet);
         self.caller = Caller::Quiet;
         self.quiet_since = cx.now;
         // Its beginning was not noticed, so what is going on was not stopped yet.
-        if self.turn.is_some() || !self.mouth.is_silent() {
+        if self.turn.is_some() || was_unnoticed && !self.mouth.is_silent() {
             let cut = self.mouth.cut(cx.now);
             self.interrupt(cx, cut);
         }
@@ -86,6 +87,7 @@ impl Talk {
             utterances: utterances.clone(),
             earlier_text: text.clone(),
             history: history.messages(),
+            instructions: cx.config.instructions.clone(),
             budget: cx.config.turn_budget,
         }));
         let mut turn = Turn::new(id, cx.now, speech_ended, utterances, text);
@@ -160,6 +162,7 @@ impl Talk {
             self.mouth.queue.push_front(crate::mouth::Speech {
                 kind: PlaybackKind::Reply,
                 turn: Some(id),
+                say: None,
                 pieces: std::collections::VecDeque::new(),
                 is_complete: true,
             });

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::{
-    Call, ClipId, Command, Config, Event, PlaybackId, Progress, State, TurnId, UtteranceId,
-    invariants::Invariants,
+    Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, State, TurnId,
+    UtteranceId, Voicemail, invariants::Invariants,
 };
 
 /// An event that refers to the newest turn, clip and playback, or to older ones.
@@ -18,7 +18,7 @@ fn event(latest: (u32, u32, u32)) -> impl Fn(&(u8, u8)) -> Event {
         let clip = ClipId(clip.saturating_sub(back));
         let playback = PlaybackId(playback.saturating_sub(back));
         let progress = |progress| Event::TurnProgressed { turn, progress };
-        match kind % 24 {
+        match kind % 26 {
             0 => Event::Answered,
             1 | 2 => Event::SpeechStarted,
             3 => Event::SpeechAbandoned,
@@ -37,6 +37,19 @@ fn event(latest: (u32, u32, u32)) -> impl Fn(&(u8, u8)) -> Event {
             19 => Event::PlaybackStarted { playback },
             20 | 21 => Event::PlaybackFinished { playback },
             22 => Event::PlaybackFailed { playback },
+            23 => match back {
+                0 => Event::DialFailed { reason: DialFailure::Busy },
+                1 => Event::MachineReady,
+                2 => Event::TransferFailed,
+                _ => Event::AnswererDetected { answerer: Answerer::Machine },
+            },
+            24 => {
+                if back == 0 {
+                    Event::TransferConnected
+                } else {
+                    Event::DigitsSent
+                }
+            }
             _ => match back {
                 0 => Event::EndRequested,
                 1 => Event::DrainStarted,
@@ -52,9 +65,26 @@ struct Run {
     invariants: Invariants,
     latest: (u32, u32, u32),
     now: Instant,
+    /// Things accepted to be said, less those that are over with.
+    open_says: usize,
 }
 
 impl Run {
+    /// Something that the outside asks.
+    fn ask(&mut self, kind: u8, interrupts: bool) {
+        let now = self.now;
+        match kind {
+            0 => {
+                let said = self.call.say(now, "A word from us. Another one.", interrupts);
+                self.open_says += usize::from(said.is_ok());
+            }
+            1 => drop(self.call.send_digits(now, "1w2".into())),
+            2 => drop(self.call.instruct("Be brief.".into())),
+            _ => drop(self.call.transfer(now, "+15553330000".into())),
+        }
+        self.take_commands();
+    }
+
     fn take_commands(&mut self) {
         while let Some(command) = self.call.poll_command() {
             self.invariants
@@ -64,6 +94,7 @@ impl Run {
                 Command::StartTurn(request) => self.latest.0 = request.turn.0,
                 Command::Synthesize { clip, .. } => self.latest.1 = clip.0,
                 Command::Play { playback, .. } => self.latest.2 = playback.0,
+                Command::Report(Notice::SayEnded { .. }) => self.open_says -= 1,
                 _ => {}
             }
         }
@@ -72,6 +103,9 @@ impl Run {
             self.invariants
                 .check_command(self.now, &command)
                 .unwrap_or_else(|rule| panic!("{rule}: {command:?}"));
+            if matches!(command, Command::Report(Notice::SayEnded { .. })) {
+                self.open_says -= 1;
+            }
         }
         self.invariants.check_call(&self.call, self.now).unwrap();
     }
@@ -82,16 +116,24 @@ proptest! {
 
     #[test]
     fn no_sequence_of_events_breaks_a_rule_and_every_call_ends(
-        steps in proptest::collection::vec(((0_u8..24, 0_u8..4), 0_u64..3_000), 1..120),
+        steps in proptest::collection::vec(((0_u8..26, 0_u8..4), 0_u64..3_000), 1..120),
+        requests in proptest::collection::vec((0_usize..120, 0_u8..8, any::<bool>()), 0..8),
         can_transfer: bool,
+        is_placed: bool,
     ) {
         #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
         let now = Instant::now();
         let config = Config { can_transfer, max_call: Duration::from_mins(5), ..Config::default() };
-        let mut run = Run { call: Call::answer(now, config), invariants: Invariants::default(), latest: (0, 0, 0), now };
+        let call = if is_placed {
+            let voicemail = Voicemail::LeaveMessage("Call us back.".into());
+            Call::place(now, config, voicemail, Duration::from_secs(30))
+        } else {
+            Call::answer(now, config)
+        };
+        let mut run = Run { call, invariants: Invariants::default(), latest: (0, 0, 0), now, open_says: 0 };
         run.call.handle(now, Event::Answered);
         run.take_commands();
-        for (what, wait) in steps {
+        for (n, (what, wait)) in steps.into_iter().enumerate() {
             run.now += Duration::from_millis(wait);
             run.call.handle_timeout(run.now);
             run.take_commands();
@@ -101,6 +143,9 @@ proptest! {
             }
             run.call.handle(run.now, event);
             run.take_commands();
+            for (_, kind, interrupts) in requests.iter().filter(|(at, _, _)| *at == n) {
+                run.ask(kind % 4, *interrupts);
+            }
         }
         // Left alone, it ends by itself: nobody is kept in silence for ever.
         let mut left = 10_000;
@@ -112,5 +157,6 @@ proptest! {
             prop_assert!(left > 0, "the call goes round in circles: {:?}", run.call);
         }
         prop_assert!(matches!(run.call.state(), State::Ended { .. }), "{:?}", run.call.state());
+        prop_assert_eq!(run.open_says, 0, "whoever wants something said is told what became of it");
     }
 }

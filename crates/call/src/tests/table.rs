@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::timeline::{Timeline, ms};
-use crate::{Command, Event, Notice, PlaybackId, Progress, TurnId, UtteranceId};
+use crate::{
+    Answerer, Call, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, TurnId, UtteranceId,
+    Voicemail,
+};
 
 fn states() -> Vec<(&'static str, fn() -> Timeline)> {
     vec![
@@ -21,6 +24,19 @@ fn states() -> Vec<(&'static str, fn() -> Timeline)> {
         }),
         ("thinking", Timeline::in_turn),
         ("speaking", || Timeline::speaking("One two three four.", ms(2_000))),
+        ("handing over", || {
+            let mut line = Timeline::answered();
+            line.ask(|call, now| call.transfer(now, "+15553330000".into())).unwrap();
+            line
+        }),
+        ("dialling", || placed(|_| {})),
+        ("screening", || placed(|line| line.event(Event::Answered))),
+        ("awaiting tone", || {
+            placed(|line| {
+                line.event(Event::Answered);
+                line.event(Event::AnswererDetected { answerer: Answerer::Machine });
+            })
+        }),
         ("ending", || {
             let mut line = Timeline::in_turn();
             line.event(Event::EndRequested);
@@ -34,9 +50,16 @@ fn states() -> Vec<(&'static str, fn() -> Timeline)> {
     ]
 }
 
+fn placed(then: impl FnOnce(&mut Timeline)) -> Timeline {
+    let voicemail = Voicemail::LeaveMessage("Call us back.".into());
+    let mut line = Timeline::ringing(|now| Call::place(now, Config::default(), voicemail, ms(30_000)));
+    then(&mut line);
+    line
+}
+
 fn events(line: &Timeline) -> Vec<(&'static str, Event)> {
     let turn = TurnId(1);
-    let playback = line.last_playback();
+    let playback = line.newest_playback();
     let progress = |progress| Event::TurnProgressed { turn, progress };
     vec![
         ("Answered", Event::Answered),
@@ -53,6 +76,12 @@ fn events(line: &Timeline) -> Vec<(&'static str, Event)> {
         ("PlaybackFinished", Event::PlaybackFinished { playback }),
         ("StalePlaybackFinished", Event::PlaybackFinished { playback: PlaybackId(99) }),
         ("PlaybackFailed", Event::PlaybackFailed { playback }),
+        ("DialFailed", Event::DialFailed { reason: DialFailure::Busy }),
+        ("HumanDetected", Event::AnswererDetected { answerer: Answerer::Human }),
+        ("MachineDetected", Event::AnswererDetected { answerer: Answerer::Machine }),
+        ("MachineReady", Event::MachineReady),
+        ("TransferConnected", Event::TransferConnected),
+        ("TransferFailed", Event::TransferFailed),
         ("DrainStarted", Event::DrainStarted),
         ("EndRequested", Event::EndRequested),
         ("HungUp", Event::HungUp),

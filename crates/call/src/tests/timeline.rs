@@ -31,6 +31,25 @@ pub(super) struct Timeline {
 
 impl Timeline {
     fn new(call: Call, now: Instant) -> Self {
+        let mut line = Self::of(call, now);
+        line.event(Event::Answered);
+        line
+    }
+
+    /// A call that nobody has answered yet.
+    pub(super) fn ringing(make: impl FnOnce(Instant) -> Call) -> Self {
+        let now = origin();
+        Self::of(make(now), now)
+    }
+
+    /// Asks something of the call, as the outside does.
+    pub(super) fn ask<T>(&mut self, ask: impl FnOnce(&mut Call, Instant) -> T) -> T {
+        let answer = ask(&mut self.call, self.now);
+        self.collect();
+        answer
+    }
+
+    fn of(call: Call, now: Instant) -> Self {
         let mut line = Self {
             now,
             started: now,
@@ -44,7 +63,6 @@ impl Timeline {
             on: None,
         };
         line.collect();
-        line.event(Event::Answered);
         line
     }
 
@@ -270,6 +288,10 @@ impl Timeline {
 
     pub(super) fn last_playback(&self) -> PlaybackId {
         self.plays.last().expect("something was played").0
+    }
+
+    pub(super) fn newest_playback(&self) -> PlaybackId {
+        self.plays.last().map_or(PlaybackId(0), |play| play.0)
     }
 
     pub(super) fn find(&self, matches: impl Fn(&Command) -> bool) -> bool {

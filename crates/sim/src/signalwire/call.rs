@@ -7,6 +7,9 @@ mod bridge;
 mod caller;
 mod collect;
 mod commands;
+mod detect;
+mod dialling;
+mod output;
 mod playback;
 mod recording;
 mod view;
@@ -19,19 +22,26 @@ use std::{
 use serde_json::{Value, json};
 use voice_audio::{FRAME_SAMPLES, mulaw};
 
-pub(crate) use self::caller::Utterance;
 use self::{
     bridge::{Bridge, SendingDigits},
     caller::Caller,
     collect::{Collect, Collected},
+    detect::{Detected, Detection},
+    dialling::Dialled,
     playback::Playback,
     recording::{Recording, RecordingEnd},
     view::{CommandLog, PlaybackLog, RecordingLog},
 };
+pub(crate) use self::{
+    caller::Utterance,
+    dialling::NewDial,
+    output::{Output, Passed},
+};
 use super::{
     clock::Now,
-    params::{ControlId, EndReason, Media},
+    params::{ControlId, EndReason},
     switches::Switches,
+    telephones::Telephones,
 };
 
 /// The node that every call lives on.
@@ -44,57 +54,6 @@ const OFFER_AGAIN_TICKS: u64 = 50;
 /// One frame on the line, in milliseconds.
 pub(crate) const FRAME_MS: f64 = 20.0;
 
-/// What a call wants done.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// Send an event to the call's owner.
-    Event {
-        /// Its type.
-        event_type: &'static str,
-        /// Its state, by which faults find it.
-        state: String,
-        /// Inner parameters.
-        params: Value,
-    },
-    /// Write into the journal.
-    Note {
-        /// What happened.
-        event: &'static str,
-        /// When.
-        at_ms: f64,
-        /// Details.
-        fields: Value,
-    },
-    /// Fetch what is to be played; each item comes back through [`Call::loaded`].
-    Load {
-        /// Of the playback.
-        control_id: ControlId,
-        /// In order.
-        media: Vec<Media>,
-    },
-    /// Make a recording available.
-    Publish {
-        /// Its id.
-        recording_id: String,
-        /// 8 kHz.
-        samples: Vec<i16>,
-    },
-    /// Find a consumer for the call, by preference not this one.
-    Offer {
-        /// Who passed it, and whether he may get it again.
-        passed_by: Option<Passed>,
-    },
-}
-
-/// A consumer that gave the call back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Passed {
-    /// His session's protocol.
-    pub(crate) session: String,
-    /// The call comes back to him if there is nobody else.
-    pub(crate) may_come_back: bool,
-}
-
 /// What surrounds a call at a moment.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -104,6 +63,8 @@ pub(crate) struct World {
     pub(crate) switches: Switches,
     /// A transfer fails with this reason.
     pub(crate) connect_fails: Option<String>,
+    /// Who can be called.
+    pub(crate) telephones: Telephones,
 }
 
 /// Where a call is in its life.
@@ -111,10 +72,14 @@ pub(crate) struct World {
 pub(crate) enum State {
     /// Ringing; `Some` after a pass: when to offer it again.
     Created { offer_again: Option<(u64, String)> },
+    /// The client calls somebody, whose telephone rings.
+    Dialling,
     /// Being talked on.
     Answered,
     /// The client has ended it; the caller's side follows a tick later.
     Ending { reason: EndReason },
+    /// Given to a document or to another application of the platform.
+    HandedOver,
     /// Over.
     Ended,
 }
@@ -149,6 +114,11 @@ pub(crate) struct Call {
     collect: Option<Collect>,
     sending: Option<SendingDigits>,
     bridge: Option<Bridge>,
+    detection: Option<Detection>,
+    /// What detections said.
+    detected: Vec<&'static str>,
+    /// Set if the client made the call.
+    dialled: Option<Dialled>,
     /// Every operation ever started, with its kind.
     controls: HashMap<ControlId, &'static str>,
     /// What the caller heard since the answer, mu-law.
@@ -166,7 +136,14 @@ impl Call {
     /// A call that starts to ring now.
     pub(crate) fn new(id: String, ring: Ring, recordings_url: Arc<str>, speed: u32, now: Now) -> Self {
         let fields = json!({ "from": ring.from, "to": ring.to, "context": ring.context });
-        let mut call = Self {
+        let mut call = Self::bare(id, ring, recordings_url, speed, now);
+        call.note("call_ringing", fields);
+        call.outputs.push_back(Output::Offer { passed_by: None });
+        call
+    }
+
+    fn bare(id: String, ring: Ring, recordings_url: Arc<str>, speed: u32, now: Now) -> Self {
+        Self {
             segment_id: id.clone(),
             id,
             ring,
@@ -185,6 +162,9 @@ impl Call {
             collect: None,
             sending: None,
             bridge: None,
+            detection: None,
+            detected: Vec::new(),
+            dialled: None,
             controls: HashMap::new(),
             heard: Vec::new(),
             said: Vec::new(),
@@ -193,10 +173,7 @@ impl Call {
             recordings: Vec::new(),
             violations: Vec::new(),
             outputs: VecDeque::new(),
-        };
-        call.note("call_ringing", fields);
-        call.outputs.push_back(Output::Offer { passed_by: None });
-        call
+        }
     }
 
     /// The next thing to do.
@@ -285,7 +262,8 @@ impl Call {
         self.now = world.now;
         if !self.is_ended() {
             self.note("caller_hung_up", json!({}));
-            self.end("hangup", world);
+            let reason = if self.state == State::Dialling { "decline" } else { "hangup" };
+            self.end(reason, world);
         }
     }
 
@@ -300,7 +278,8 @@ impl Call {
                 self.outputs.push_back(Output::Offer { passed_by });
             }
             State::Created { .. } if self.ticks >= RING_TICKS => self.end("noAnswer", world),
-            State::Created { .. } | State::Ended => {}
+            State::Dialling => self.advance_dialling(world),
+            State::Created { .. } | State::HandedOver | State::Ended => {}
             State::Answered => self.carry_audio(world),
             State::Ending { reason } => {
                 let reason = serde_json::to_value(reason).expect("a plain enum");
@@ -348,6 +327,8 @@ impl Call {
         let heard =
             self.collect.as_mut().map(|collect| collect.frame(&frame, &world.switches)).unwrap_or_default();
         self.take_collected(heard);
+        let detected = self.detection.as_mut().map(|detection| detection.frame(&frame)).unwrap_or_default();
+        self.take_detected(detected);
     }
 
     /// The call is over for both sides.
@@ -360,6 +341,7 @@ impl Call {
         self.ended_at_ms = Some(self.now.at_ms);
         self.end_reason = Some(reason.to_owned());
         self.state_event("ended", Some(reason));
+        self.fail_dial(reason);
         self.note("call_ended", json!({ "reason": reason }));
     }
 
@@ -372,6 +354,7 @@ impl Call {
         if let Some(collect) = self.collect.take() {
             self.take_collected(vec![Collected::error(collect)]);
         }
+        self.take_detected(vec![Detected::Finished]);
         self.sending = None;
         if !with_events {
             let added = self.outputs.split_off(kept);
@@ -384,8 +367,9 @@ impl Call {
     }
 
     fn state_event(&mut self, state: &str, end_reason: Option<&str>) {
-        let mut params =
-            json!({ "call_state": state, "direction": "inbound", "device": self.device(), "tag": "" });
+        let dialled = self.dialled.as_ref();
+        let mut params = json!({ "call_state": state, "direction": Dialled::direction(dialled),
+            "device": self.device(), "tag": Dialled::tag(dialled) });
         if let Some(reason) = end_reason {
             params["end_reason"] = json!(reason);
         }

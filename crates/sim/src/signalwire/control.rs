@@ -2,7 +2,7 @@
 //!
 //! The table of routes is in the documentation of [`signalwire`](super).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -25,6 +25,7 @@ use super::{
     platform::Platform,
     recordings,
     switches::Switches,
+    telephones::Telephone,
     wire,
 };
 
@@ -53,6 +54,7 @@ pub(crate) fn router(platform: Arc<Platform>) -> Router {
         .route("/sim/stats", get(stats))
         .route("/sim/faults", get(show_faults).put(set_faults))
         .route("/sim/switches", get(show_switches).put(set_switches))
+        .route("/sim/telephones", get(show_telephones).put(set_telephones))
         .route("/sim/drop", post(drop_sockets))
         .route("/sim/disconnect", post(disconnect))
         .route("/sim/inject", post(inject))
@@ -288,6 +290,18 @@ async fn set_switches(
         .map_err(|error| Problem(StatusCode::BAD_REQUEST, error.to_string()))?;
     platform.set_switches(switches);
     Ok(Json(switches))
+}
+
+async fn show_telephones(State(platform): Shared) -> Json<Value> {
+    Json(json!(*platform.telephones()))
+}
+
+async fn set_telephones(
+    State(platform): Shared,
+    Json(telephones): Json<BTreeMap<String, Telephone>>,
+) -> Json<Value> {
+    platform.set_telephones(Arc::new(telephones));
+    Json(json!({}))
 }
 
 async fn drop_sockets(State(platform): Shared) -> Json<Value> {

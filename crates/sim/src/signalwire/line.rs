@@ -10,7 +10,7 @@ use std::{
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    call::{Call, Output, Passed, Ring},
+    call::{Call, NewDial, Output, Passed, Ring},
     media,
     params::{ControlId, Media},
     platform::Platform,
@@ -46,6 +46,42 @@ pub(crate) fn ring(platform: &Arc<Platform>, ring: Ring) -> String {
     id
 }
 
+/// A client calls somebody.
+pub(crate) fn dial(platform: &Arc<Platform>, dial: NewDial) {
+    let id = uuid::Uuid::new_v4().to_string();
+    let url = Arc::clone(&platform.recordings_url);
+    let call = Call::dialled(id.clone(), dial, url, platform.speed, platform.clock.now());
+    let line = Arc::new(Line { call: Mutex::new(call), context: String::new() });
+    platform.add_line(id, Arc::clone(&line));
+    settle(platform, &line, &mut line.call());
+    platform.tasks.spawn(keep_time(Arc::clone(platform), line));
+}
+
+/// Connects a call to another one. The two are never locked at the same time.
+fn join(platform: &Arc<Platform>, line: &Arc<Line>, peer_id: &str) {
+    let (id, owner) = {
+        let call = line.call();
+        (call.id.clone(), call.owner().map(str::to_owned))
+    };
+    let answer = platform.line(peer_id).map_or(Err("error"), |peer| {
+        let mut call = peer.call();
+        let answer = call.join(&id, owner.as_deref(), platform.clock.now());
+        settle(platform, &peer, &mut call);
+        answer
+    });
+    let mut call = line.call();
+    call.join_answered(peer_id, answer, platform.clock.now());
+    settle(platform, line, &mut call);
+}
+
+fn part(platform: &Arc<Platform>, id: &str, peer_id: &str) {
+    if let Some(peer) = platform.line(peer_id) {
+        let mut call = peer.call();
+        call.part(id, platform.clock.now());
+        settle(platform, &peer, &mut call);
+    }
+}
+
 /// Offers waiting calls of these contexts to whoever has just subscribed.
 pub(crate) fn offer_waiting(platform: &Arc<Platform>, contexts: &[String]) {
     for line in platform.lines() {
@@ -73,6 +109,14 @@ pub(crate) fn settle(platform: &Arc<Platform>, line: &Arc<Line>, call: &mut Call
                 platform.recordings.publish(recording_id, &samples, delay);
             }
             Output::Offer { passed_by } => offer(platform, line, call, passed_by.as_ref()),
+            Output::Join { peer_id } => {
+                let (platform, line) = (Arc::clone(platform), Arc::clone(line));
+                platform.tasks.clone().spawn(async move { join(&platform, &line, &peer_id) });
+            }
+            Output::Part { peer_id } => {
+                let (platform, id) = (Arc::clone(platform), call.id.clone());
+                platform.tasks.clone().spawn(async move { part(&platform, &id, &peer_id) });
+            }
         }
     }
 }

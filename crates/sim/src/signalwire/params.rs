@@ -1,8 +1,11 @@
 //! Parameters of call commands, as the reference has them, checked on arrival.
 
+mod legs;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub(crate) use self::legs::{Connect, Detect, DetectMachine, DetectWhat, Device, Dial, Transfer};
 use super::wire::Refusal;
 
 /// Parses the parameters of a command.
@@ -320,24 +323,4 @@ pub(crate) enum EndReason {
     NoAnswer,
     Decline,
     Error,
-}
-
-/// `calling.connect`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Connect {
-    pub(crate) devices: Vec<Vec<Device>>,
-    pub(crate) tag: Option<String>,
-}
-
-/// Whom to connect.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(tag = "type", content = "params", rename_all = "lowercase")]
-pub(crate) enum Device {
-    /// A telephone.
-    Phone {
-        /// The number that it is called from.
-        from_number: String,
-        /// The number to call.
-        to_number: String,
-    },
 }

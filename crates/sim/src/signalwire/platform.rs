@@ -18,6 +18,7 @@ use super::{
     line::Line,
     recordings::Recordings,
     switches::Switches,
+    telephones::Telephones,
     wire,
 };
 
@@ -46,6 +47,7 @@ pub(crate) struct Platform {
     /// How many times faster than life the caller speaks.
     pub(crate) speed: u32,
     switches: Mutex<Switches>,
+    telephones: Mutex<Telephones>,
     calls: Mutex<Calls>,
     violations: Mutex<Vec<Value>>,
 }
@@ -87,6 +89,7 @@ impl Platform {
             recordings_url: setup.recordings_url.into(),
             speed: setup.speed,
             switches: Mutex::new(setup.switches),
+            telephones: Mutex::default(),
             calls: Mutex::default(),
             violations: Mutex::default(),
         }))
@@ -104,7 +107,22 @@ impl Platform {
 
     /// What surrounds a call now.
     pub(crate) fn world(&self) -> World {
-        World { now: self.clock.now(), switches: self.switches(), connect_fails: None }
+        World {
+            now: self.clock.now(),
+            switches: self.switches(),
+            connect_fails: None,
+            telephones: self.telephones(),
+        }
+    }
+
+    /// Who can be called.
+    pub(crate) fn telephones(&self) -> Telephones {
+        Arc::clone(&self.telephones.lock().expect("no holder of the telephones panics"))
+    }
+
+    /// Changes who can be called.
+    pub(crate) fn set_telephones(&self, telephones: Telephones) {
+        *self.telephones.lock().expect("no holder of the telephones panics") = telephones;
     }
 
     /// Writes into the journal, now.

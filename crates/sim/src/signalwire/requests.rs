@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    call::NODE_ID,
+    call::{NODE_ID, NewDial},
     faults::{Code, Then},
     hub::{Attached, Frame, Outgoing, Socket},
     line,
-    params::parse,
+    params::{Device, Dial, parse},
     platform::Platform,
     wire::{self, Incoming, Refusal},
 };
@@ -129,6 +129,7 @@ impl Request<'_> {
             ("signalwire.ping", Some(_)) => self.send(&wire::result(&self.id, self.params.clone())),
             ("signalwire.receive", Some(session)) => self.receive(&session),
             ("signalwire.unreceive", Some(session)) => self.unreceive(&session),
+            ("calling.dial", Some(session)) => self.dial(session),
             (method, Some(session)) if method.starts_with("calling.") => self.command(&session),
             (method, Some(_)) => {
                 self.refuse(None, &Refusal::protocol(-32_601, format!("method not found: {method}")));
@@ -220,6 +221,43 @@ impl Request<'_> {
     }
 
     // --- calls
+
+    fn dial(&self, session: String) {
+        match self.dialled(session) {
+            Ok(dial) => {
+                // The result names no call: that comes with the events.
+                self.send(&wire::result(&self.id, json!({ "code": "200", "message": "Dialing" })));
+                line::dial(self.platform, dial);
+            }
+            Err(refusal) => self.refuse(None, &refusal),
+        }
+    }
+
+    fn dialled(&self, session: String) -> Result<NewDial, Refusal> {
+        const CLASS: &str = "DialParams";
+        let Dial { tag, devices, .. } = parse(CLASS, &self.params)?;
+        if tag.is_empty() {
+            return Err(Refusal::invalid_params(CLASS, "tag is empty"));
+        }
+        let mut devices: Vec<Device> = devices.into_iter().flatten().collect();
+        let Some(device) = devices.pop() else {
+            return Err(Refusal::invalid_params(CLASS, "no device"));
+        };
+        if !devices.is_empty() {
+            return Err(Refusal::crossed("400", "only one device at a time is simulated"));
+        }
+        let Device::Phone { from_number, to_number, .. } = &device else {
+            return Err(Refusal::invalid_params(CLASS, "only a telephone can be dialled"));
+        };
+        let is_number = |number: &str| {
+            number.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+        };
+        if !is_number(from_number) || !is_number(to_number) {
+            return Err(Refusal::invalid_params(CLASS, "from_number or to_number is not E.164"));
+        }
+        let telephone = self.platform.telephones().get(to_number).cloned().unwrap_or_default();
+        Ok(NewDial { session, tag, device, telephone })
+    }
 
     fn command(&self, session: &str) {
         let address: CallAddress = match parse("CallParams", &self.params) {

@@ -1,12 +1,14 @@
-//! A second leg (a transfer to another telephone), and digits that the platform dials into the call.
+//! A second leg (a transfer to another telephone, or to a call that is up), and digits that the platform dials into
+//! the call.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Call, NODE_ID, Output};
-use crate::signalwire::params::{ControlId, Device};
-
-/// Ticks that the other telephone rings: 300 ms.
-const CONNECT_TICKS: u64 = 15;
+use super::{Call, NODE_ID, Output, State, World, commands::Done};
+use crate::signalwire::{
+    clock::Now,
+    params::{self, ControlId, Device, parse},
+    wire::Refusal,
+};
 
 /// A leg to somebody else.
 #[derive(Debug)]
@@ -14,9 +16,17 @@ pub(crate) struct Bridge {
     pub(super) peer_id: String,
     pub(super) device: Device,
     pub(super) tag: Option<String>,
-    pub(super) since: u64,
+    /// The tick at which it is decided; another call that is up answers for itself.
+    pub(super) due: u64,
     pub(super) fails_with: Option<String>,
     pub(super) is_connected: bool,
+}
+
+impl Bridge {
+    /// Whether the other leg is a call of its own.
+    pub(super) fn is_join(&self) -> bool {
+        matches!(self.device, Device::Call { .. })
+    }
 }
 
 /// Digits on their way.
@@ -39,6 +49,66 @@ pub(super) fn dialling_ticks(digits: &str) -> Option<u64> {
 }
 
 impl Call {
+    /// The call leaves the client: nothing that happens to it is told him any more.
+    pub(super) fn transfer(&mut self, params: &Value) -> Done {
+        let params::Transfer { dest } = parse("CallTransferParams", params)?;
+        let is_document = dest.trim_start().starts_with('{') || dest.contains("version:");
+        let is_known = dest.starts_with("https://") || dest.starts_with("http://");
+        let is_context = dest.strip_prefix("context:").is_some_and(|context| !context.is_empty());
+        if !(is_document || is_known || is_context) {
+            let why = "dest is an address, a document, or context: and a name";
+            return Err(Refusal::invalid_params("CallTransferParams", why));
+        }
+        self.note("handed_over", json!({ "dest": dest }));
+        self.abandon_operations(false);
+        self.state = State::HandedOver;
+        Ok(json!({}))
+    }
+
+    pub(super) fn connect(&mut self, world: &World, params: &Value) -> Done {
+        let params::Connect { devices, tag, .. } = parse("CallConnectParams", params)?;
+        let Some(device) = devices.into_iter().flatten().next() else {
+            return Err(Refusal::invalid_params("CallConnectParams", "no device"));
+        };
+        if self.bridge.is_some() {
+            return Err(Refusal::fault("409", "the call is connected already"));
+        }
+        self.note("connect_requested", json!({ "device": device }));
+        match &device {
+            Device::Call { node_id, call_id } if node_id != NODE_ID || *call_id == self.id => {
+                Err(Refusal::fault("404", "there is no such call to connect to"))
+            }
+            Device::Call { call_id, .. } => {
+                self.begin_join(call_id.clone(), device, tag);
+                Ok(json!({}))
+            }
+            Device::Phone { to_number, .. } => {
+                let telephone = world.telephones.get(to_number).cloned().unwrap_or_default();
+                let outcome = telephone.outcome(device.ring_ticks());
+                let fails_with = world.connect_fails.clone().or(outcome.failure.map(str::to_owned));
+                self.bridge = Some(Bridge {
+                    peer_id: uuid::Uuid::new_v4().to_string(),
+                    device,
+                    tag,
+                    due: self.ticks + outcome.after_ticks,
+                    fails_with,
+                    is_connected: false,
+                });
+                self.peer_event("created", json!({}));
+                self.connect_event("connecting", json!({}));
+                Ok(json!({}))
+            }
+        }
+    }
+
+    pub(super) fn disconnect(&mut self) -> Done {
+        if self.bridge.is_none() {
+            return Err(Refusal::fault("400", "the call is not connected"));
+        }
+        self.leave_bridge();
+        Ok(json!({}))
+    }
+
     /// Lets what takes time come to its end.
     pub(super) fn advance_bridge(&mut self) {
         if let Some(sending) = self.sending.take_if(|sending| self.ticks >= sending.until) {
@@ -46,7 +116,7 @@ impl Call {
             self.event("calling.call.send_digits", "finished", params);
         }
         let is_due =
-            |bridge: &&mut Bridge| !bridge.is_connected && self.ticks >= bridge.since + CONNECT_TICKS;
+            |bridge: &&mut Bridge| !bridge.is_connected && !bridge.is_join() && self.ticks >= bridge.due;
         let Some(bridge) = self.bridge.as_mut().filter(is_due) else { return };
         if let Some(reason) = bridge.fails_with.clone() {
             let peer_state = json!({ "end_reason": reason });
@@ -64,17 +134,84 @@ impl Call {
 
     /// Takes the legs apart.
     pub(super) fn leave_bridge(&mut self) {
-        if self.bridge.is_none() {
-            return;
+        let Some(bridge) = &self.bridge else { return };
+        if bridge.is_join() {
+            let peer_id = bridge.peer_id.clone();
+            self.outputs.push_back(Output::Part { peer_id });
+        } else {
+            self.peer_event("ended", json!({ "end_reason": "hangup" }));
         }
-        self.peer_event("ended", json!({ "end_reason": "hangup" }));
         self.connect_event("disconnected", json!({}));
         self.note("disconnected", json!({}));
         self.bridge = None;
     }
 
+    /// Asks for the connection to another call that is up.
+    pub(super) fn begin_join(&mut self, peer_id: String, device: Device, tag: Option<String>) {
+        self.bridge = Some(Bridge {
+            peer_id: peer_id.clone(),
+            device,
+            tag,
+            due: self.ticks,
+            fails_with: None,
+            is_connected: false,
+        });
+        self.connect_event("connecting", json!({}));
+        self.outputs.push_back(Output::Join { peer_id });
+    }
+
+    /// Another call of `owner` is to be connected to this one.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(crate) fn join(&mut self, peer_id: &str, owner: Option<&str>, now: Now) -> Result<(), &'static str> {
+        self.now = now;
+        if self.state != State::Answered || self.bridge.is_some() || self.owner() != owner {
+            return Err("error");
+        }
+        let device = Device::Call { node_id: NODE_ID.into(), call_id: peer_id.into() };
+        self.bridge = Some(Bridge {
+            peer_id: peer_id.into(),
+            device,
+            tag: None,
+            due: self.ticks,
+            fails_with: None,
+            is_connected: true,
+        });
+        self.connect_event("connected", json!({}));
+        Ok(())
+    }
+
+    /// What the other call said to being connected.
+    pub(crate) fn join_answered(&mut self, peer_id: &str, answer: Result<(), &'static str>, now: Now) {
+        self.now = now;
+        let Some(bridge) = self.bridge.as_mut().filter(|bridge| bridge.peer_id == peer_id) else { return };
+        match answer {
+            Ok(()) => {
+                bridge.is_connected = true;
+                self.connect_event("connected", json!({}));
+                self.note("connected", json!({}));
+            }
+            Err(reason) => {
+                self.connect_event("failed", json!({ "failed_reason": reason }));
+                self.note("connect_failed", json!({ "reason": reason }));
+                self.bridge = None;
+            }
+        }
+    }
+
+    /// The other call has left.
+    pub(crate) fn part(&mut self, peer_id: &str, now: Now) {
+        self.now = now;
+        if self.bridge.as_ref().is_some_and(|bridge| bridge.peer_id == peer_id) {
+            self.connect_event("disconnected", json!({}));
+            self.note("disconnected", json!({}));
+            self.bridge = None;
+        }
+    }
+
     /// Says how the second leg is.
-    pub(super) fn peer_event(&mut self, state: &str, extra: serde_json::Value) {
+    pub(super) fn peer_event(&mut self, state: &str, extra: Value) {
         let Some(bridge) = &self.bridge else { return };
         let mut params = json!({ "call_id": bridge.peer_id, "node_id": NODE_ID, "segment_id": self.segment_id,
             "call_state": state, "direction": "outbound", "device": bridge.device, "tag": bridge.tag,
@@ -88,7 +225,7 @@ impl Call {
     }
 
     /// Says how the connection of the two is.
-    pub(super) fn connect_event(&mut self, state: &str, extra: serde_json::Value) {
+    pub(super) fn connect_event(&mut self, state: &str, extra: Value) {
         let Some(bridge) = &self.bridge else { return };
         let mut params = json!({ "connect_state": state, "tag": bridge.tag, "peer": { "call_id": bridge.peer_id,
             "node_id": NODE_ID, "tag": bridge.tag, "device": bridge.device } });
@@ -97,8 +234,8 @@ impl Call {
     }
 }
 
-fn merge(into: &mut serde_json::Value, extra: serde_json::Value) {
-    if let (serde_json::Value::Object(into), serde_json::Value::Object(extra)) = (into, extra) {
+fn merge(into: &mut Value, extra: Value) {
+    if let (Value::Object(into), Value::Object(extra)) = (into, extra) {
         into.extend(extra);
     }
 }

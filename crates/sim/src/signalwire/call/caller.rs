@@ -8,6 +8,11 @@ use voice_audio::{Audio, FRAME_SAMPLES, TELEPHONE_HERTZ, resample::resample, vad
 /// Utterances that may wait.
 const QUEUE: usize = 64;
 
+/// Samples of silence before a machine's tone: 300 ms.
+const TONE_PAUSE: usize = 2_400;
+/// Samples of the tone: 400 ms.
+const TONE: usize = 3_200;
+
 /// Something to say.
 #[derive(Clone, Debug)]
 pub(crate) struct Utterance {
@@ -17,6 +22,8 @@ pub(crate) struct Utterance {
     span: Option<(usize, usize)>,
     /// Each word, with the sample at which it is over.
     words: Vec<(usize, String)>,
+    /// Whether it is a machine's tone.
+    is_tone: bool,
 }
 
 impl Utterance {
@@ -33,7 +40,30 @@ impl Utterance {
         let words = timed
             .map(|(n, word)| (start + (end - start) * (n + 1) / words.len(), (*word).to_owned()))
             .collect();
-        Self { samples, text: text.to_owned(), span, words }
+        Self { samples, text: text.to_owned(), span, words, is_tone: false }
+    }
+
+    /// Something like speech, of which nobody knows the words.
+    pub(crate) fn murmur(millis: u64) -> Self {
+        // Rises and falls as syllables do, so that it never becomes the noise floor.
+        let sample = |n: usize| {
+            let seconds = n as f32 / TELEPHONE_HERTZ as f32;
+            0.4 * (seconds * 4.0 * std::f32::consts::PI).sin().abs() * (seconds * 1_000.0).sin()
+        };
+        Self::made((millis as usize) * 8, sample)
+    }
+
+    /// A pause, and the tone after which a machine records.
+    pub(crate) fn tone() -> Self {
+        let sample = |n: usize| {
+            if n < TONE_PAUSE { 0.0 } else { 0.4 * (n as f32 * std::f32::consts::FRAC_PI_4).sin() }
+        };
+        Self { is_tone: true, ..Self::made(TONE_PAUSE + TONE, sample) }
+    }
+
+    fn made(samples: usize, sample: impl Fn(usize) -> f32) -> Self {
+        let samples = (0..samples).map(sample).collect();
+        Self::new(&Audio { samples, sample_rate_hertz: TELEPHONE_HERTZ }, "")
     }
 
     /// How long it takes to say.
@@ -62,6 +92,8 @@ pub(crate) struct CallerFrame {
     pub(crate) started: Option<(usize, String)>,
     /// Speech ended at this sample.
     pub(crate) stopped: Option<usize>,
+    /// A machine's tone is over.
+    pub(crate) has_tone_ended: bool,
 }
 
 /// The caller.
@@ -84,8 +116,13 @@ impl Caller {
 
     /// The next 20 ms.
     pub(super) fn frame(&mut self) -> CallerFrame {
-        let mut frame =
-            CallerFrame { samples: [0.0; FRAME_SAMPLES], words: Vec::new(), started: None, stopped: None };
+        let mut frame = CallerFrame {
+            samples: [0.0; FRAME_SAMPLES],
+            words: Vec::new(),
+            started: None,
+            stopped: None,
+            has_tone_ended: false,
+        };
         let mut filled = 0;
         while filled < FRAME_SAMPLES {
             let Some(utterance) = self.queue.front() else { break };
@@ -106,6 +143,7 @@ impl Caller {
             filled += count;
             self.at = said.end;
             if self.at == utterance.samples.len() {
+                frame.has_tone_ended |= utterance.is_tone;
                 self.queue.pop_front();
                 self.at = 0;
             }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Call, State, World,
-    bridge::{Bridge, SendingDigits, dialling_ticks},
+    bridge::{SendingDigits, dialling_ticks},
     collect::Collect,
     recording::{Recording, RecordingEnd},
     view::{CommandLog, RecordingLog},
@@ -15,7 +15,7 @@ use crate::signalwire::{
 };
 
 /// Extra fields of a result.
-type Done = Result<Value, Refusal>;
+pub(super) type Done = Result<Value, Refusal>;
 
 impl Call {
     /// Carries out a command; the events that follow it are outputs.
@@ -46,7 +46,10 @@ impl Call {
     fn carry_out(&mut self, world: &World, method: &str, params: &Value) -> Done {
         match self.state {
             State::Ended | State::Ending { .. } => return Err(Refusal::crossed("410", "the call has ended")),
+            State::HandedOver => return Err(Refusal::crossed("404", "the call is not yours any more")),
             State::Created { .. } => return self.before_answer(method, params),
+            State::Dialling if method == "calling.end" => return self.end_by_client(params),
+            State::Dialling => return Err(Refusal::fault("400", "nobody has answered yet")),
             State::Answered => {}
         }
         match method {
@@ -73,6 +76,9 @@ impl Call {
             "calling.send_digits" => self.send_digits(params),
             "calling.connect" => self.connect(world, params),
             "calling.disconnect" => self.disconnect(),
+            "calling.detect" => self.detect(params),
+            "calling.detect.stop" => self.stop_detect(params),
+            "calling.transfer" => self.transfer(params),
             unknown => Err(Refusal::protocol(-32_601, format!("method not found: {unknown}"))),
         }
     }
@@ -280,7 +286,7 @@ impl Call {
         Ok(json!({ "control_id": id }))
     }
 
-    // --- digits and other legs
+    // --- digits
 
     fn send_digits(&mut self, params: &Value) -> Done {
         let params::SendDigits { control_id, digits } = parse("CallSendDigitsParams", params)?;
@@ -296,35 +302,9 @@ impl Call {
         Ok(json!({ "control_id": control_id }))
     }
 
-    fn connect(&mut self, world: &World, params: &Value) -> Done {
-        let params::Connect { devices, tag } = parse("CallConnectParams", params)?;
-        let Some(device) = devices.into_iter().flatten().next() else {
-            return Err(Refusal::invalid_params("CallConnectParams", "no device"));
-        };
-        if self.bridge.is_some() {
-            return Err(Refusal::fault("409", "the call is connected already"));
-        }
-        self.note("connect_requested", json!({ "device": device }));
-        let peer_id = uuid::Uuid::new_v4().to_string();
-        let fails_with = world.connect_fails.clone();
-        self.bridge =
-            Some(Bridge { peer_id, device, tag, since: self.ticks, fails_with, is_connected: false });
-        self.peer_event("created", json!({}));
-        self.connect_event("connecting", json!({}));
-        Ok(json!({}))
-    }
-
-    fn disconnect(&mut self) -> Done {
-        if self.bridge.is_none() {
-            return Err(Refusal::fault("400", "the call is not connected"));
-        }
-        self.leave_bridge();
-        Ok(json!({}))
-    }
-
     // --- control ids
 
-    fn register(&mut self, control_id: &ControlId, kind: &'static str) -> Result<(), Refusal> {
+    pub(super) fn register(&mut self, control_id: &ControlId, kind: &'static str) -> Result<(), Refusal> {
         if self.controls.insert(control_id.clone(), kind).is_some() {
             return Err(Refusal::fault("409", "the control_id was used before"));
         }
@@ -332,7 +312,7 @@ impl Call {
     }
 
     /// The running operation that a command is about.
-    fn find(
+    pub(super) fn find(
         &self,
         params: &Value,
         kind: &'static str,

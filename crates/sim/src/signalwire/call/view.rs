@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use voice_audio::{Audio, TELEPHONE_HERTZ, mulaw, wav};
 
-use super::{Call, State};
+use super::{Call, State, dialling::Dialled};
 use crate::signalwire::params::{ControlId, Media};
 
 /// Frames quieter than this hold no sound: the idle noise of a mu-law line.
@@ -108,8 +108,12 @@ impl Call {
             "from": self.ring.from,
             "to": self.ring.to,
             "context": self.ring.context,
+            "direction": Dialled::direction(self.dialled.as_ref()),
+            "tag": Dialled::tag(self.dialled.as_ref()),
             "state": match self.state {
                 State::Created { .. } => "created",
+                State::Dialling => "dialling",
+                State::HandedOver => "handed_over",
                 State::Answered => "answered",
                 State::Ending { .. } => "ending",
                 State::Ended => "ended",
@@ -121,6 +125,8 @@ impl Call {
             "playing": self.playback.as_ref().map(|playback| &playback.control_id),
             "recording": self.recording.as_ref().map(|recording| &recording.control_id),
             "collecting": self.collect.as_ref().map(|collect| &collect.control_id),
+            "detecting": self.detection.as_ref().map(|detection| &detection.control_id),
+            "detected": self.detected,
             "connected_to": self.bridge.as_ref().filter(|bridge| bridge.is_connected).map(|bridge| &bridge.device),
             "heard_ms": self.heard.len() as f64 / 8.0,
             "commands": self.commands,

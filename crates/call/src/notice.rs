@@ -1,0 +1,221 @@
+//! What watchers of a call are told.
+
+use std::time::Duration;
+
+use crate::{Activity, Answerer, PlaybackId, SayId, State, TurnId};
+
+/// What a playback is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaybackKind {
+    /// The first words.
+    Greeting,
+    /// (Part of) a reply.
+    Reply,
+    /// Bridges a wait.
+    Filler,
+    /// Says that a turn failed.
+    Apology,
+    /// Asks whether the caller is there.
+    NoInput,
+    /// The last words.
+    Goodbye,
+    /// Says that there is no room.
+    Busy,
+    /// Something that the outside wants said.
+    Say,
+    /// A message for a machine that has answered.
+    Voicemail,
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The caller hung up.
+    CallerHangup,
+    /// It was asked for.
+    Requested,
+    /// The caller stayed silent.
+    NoInput,
+    /// The longest call was reached.
+    CallLimit,
+    /// The most turns were reached.
+    TurnLimit,
+    /// Turn after turn failed.
+    Failures,
+    /// There was no room.
+    Busy,
+    /// The process is being stopped.
+    Drain,
+    /// The call was handed over.
+    Transferred,
+    /// The telephony provider lost the call.
+    LineLost,
+    /// Whoever was called was on the telephone.
+    CalleeBusy,
+    /// Whoever was called did not answer.
+    NoAnswer,
+    /// Whoever was called could not be reached.
+    DialFailed,
+    /// A machine answered.
+    Voicemail,
+}
+
+/// Why a turn was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelReason {
+    /// The caller went on speaking.
+    CallerWentOn,
+    /// There was no speech in it.
+    NothingSaid,
+    /// The call ended.
+    CallEnded,
+    /// The outside had something else said.
+    SaidOver,
+}
+
+/// What became of something that the outside wanted said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SayOutcome {
+    /// It was heard to its end.
+    Heard,
+    /// It was broken off.
+    Interrupted,
+    /// Nothing of it was heard.
+    Unsaid,
+}
+
+/// One named part of a turn's time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedPart {
+    /// Stable name.
+    pub name: &'static str,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// What watchers of a call are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// State or activity changed.
+    StateChanged {
+        /// The new state.
+        state: State,
+        /// What the assistant is doing.
+        activity: Option<Activity>,
+    },
+    /// The caller began to speak.
+    SpeechStarted,
+    /// The line's recogniser has words so far.
+    PartialTranscript {
+        /// The words.
+        text: String,
+    },
+    /// What the caller said in a turn.
+    Transcript {
+        /// The turn.
+        turn: TurnId,
+        /// The words.
+        text: String,
+    },
+    /// The next piece of a reply.
+    ReplyDelta {
+        /// The turn.
+        turn: TurnId,
+        /// The piece.
+        text: String,
+    },
+    /// Sound has started to reach the caller.
+    PlaybackStarted {
+        /// The playback.
+        playback: PlaybackId,
+        /// What it is for.
+        kind: PlaybackKind,
+        /// The turn it belongs to.
+        turn: Option<TurnId>,
+        /// The words.
+        text: String,
+        /// Playing time.
+        duration: Duration,
+    },
+    /// A playback was heard to its end.
+    PlaybackFinished {
+        /// The playback.
+        playback: PlaybackId,
+        /// What it was for.
+        kind: PlaybackKind,
+        /// The turn it belonged to.
+        turn: Option<TurnId>,
+    },
+    /// The caller spoke over a playback.
+    PlaybackInterrupted {
+        /// The playback.
+        playback: PlaybackId,
+        /// What it was for.
+        kind: PlaybackKind,
+        /// The turn it belonged to.
+        turn: Option<TurnId>,
+        /// All that was to be said, as far as it was written.
+        said: String,
+        /// What the caller had heard of it.
+        heard: String,
+    },
+    /// A turn could not be answered.
+    TurnFailed {
+        /// The turn.
+        turn: TurnId,
+        /// Stable reason.
+        reason: String,
+    },
+    /// A turn was given up.
+    TurnCancelled {
+        /// The turn.
+        turn: TurnId,
+        /// Why.
+        reason: CancelReason,
+    },
+    /// Where the time of a turn went.
+    TurnTimings {
+        /// The turn.
+        turn: TurnId,
+        /// Contiguous parts; they sum to the whole.
+        parts: Vec<TimedPart>,
+    },
+    /// Something is not as it should be.
+    Degraded {
+        /// Stable reason.
+        reason: &'static str,
+    },
+    /// The caller pressed a key.
+    DigitPressed {
+        /// The key.
+        digit: char,
+    },
+    /// It is known who has answered a placed call.
+    AnswererDetected {
+        /// Who.
+        answerer: Answerer,
+    },
+    /// Something that the outside wanted said is over with.
+    SayEnded {
+        /// Which one.
+        say: SayId,
+        /// What became of it.
+        outcome: SayOutcome,
+        /// The words that were heard.
+        heard: String,
+    },
+    /// The assistant was told something further.
+    Instructed {
+        /// What.
+        text: String,
+    },
+    /// Digits were dialled into the call.
+    DigitsSent {
+        /// Which.
+        digits: String,
+    },
+    /// The call has been handed over.
+    TransferConnected,
+    /// Nobody took the call over.
+    TransferFailed,
+}
