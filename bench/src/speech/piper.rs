@@ -69,7 +69,7 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
 }
 
 /// A voice of medium size, made once.
-async fn medium_voice() -> anyhow::Result<PathBuf> {
+pub(super) async fn medium_voice() -> anyhow::Result<PathBuf> {
     let voice = std::path::absolute("target/bench/medium.onnx")?;
     if !voice.with_extension("onnx.json").is_file() {
         let made = python("bench/piper/make_voice.py", &voice)?.status().await?;

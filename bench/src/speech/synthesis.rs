@@ -10,6 +10,7 @@ use voice_proto::tts::v1::{
     tts_service_client::TtsServiceClient,
 };
 
+use super::piper::medium_voice;
 use crate::{Better, Report, quantile};
 
 /// Pairs of a stream and its floor.
@@ -35,8 +36,9 @@ pub async fn measure(report: &mut Report) -> anyhow::Result<()> {
     let first_byte = FIRST_BYTE_MS.to_string();
     let groq_args = ["--stt", "canned=yes", "--tts", "canned", "--tts-first-byte-ms", &first_byte];
     let options = Options { groq_args: groq_args.map(str::to_owned).to_vec(), ..Options::default() };
-    // Requests are counted, as with the provider itself.
-    let mut mesh = Mesh::start(options.with("GROQ_PLAN", "developer")).await?;
+    // Requests are counted, as with the provider itself, and Piper is what speaks when it cannot.
+    let options = options.with("GROQ_PLAN", "developer").with("PIPER_VOICE", medium_voice().await?.display());
+    let mut mesh = Mesh::start(options).await?;
     // Its phrases are not what is measured.
     mesh.child("relay").kill().await?;
     added(&mesh, report).await?;
