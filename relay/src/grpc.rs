@@ -9,12 +9,12 @@ use std::sync::Arc;
 use futures::{Stream, stream::BoxStream};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use voice_proto::relay::v1::{
-    EndCallRequest, EndCallResponse, GetCallRequest, GetCallResponse, InstructRequest, InstructResponse,
-    ListCallsRequest, ListCallsResponse, PlaceCallRequest, PlaceCallResponse, SayRequest, SayResponse,
-    SendDigitsRequest, SendDigitsResponse, TransferCallRequest, TransferCallResponse, WatchCallRequest,
-    WatchCallResponse, relay_service_server::RelayService,
+    ConverseRequest, ConverseResponse, EndCallRequest, EndCallResponse, GetCallRequest, GetCallResponse,
+    InstructRequest, InstructResponse, ListCallsRequest, ListCallsResponse, PlaceCallRequest,
+    PlaceCallResponse, SayRequest, SayResponse, SendDigitsRequest, SendDigitsResponse, TransferCallRequest,
+    TransferCallResponse, WatchCallRequest, WatchCallResponse, relay_service_server::RelayService,
 };
 use voice_server::status::into_status;
 
@@ -58,7 +58,15 @@ impl Api {
 
 #[tonic::async_trait]
 impl RelayService for Api {
+    type ConverseStream = BoxStream<'static, Result<ConverseResponse, Status>>;
     type WatchCallStream = BoxStream<'static, Result<WatchCallResponse, Status>>;
+
+    async fn converse(
+        &self,
+        _: Request<Streaming<ConverseRequest>>,
+    ) -> Result<Response<Self::ConverseStream>, Status> {
+        Err(Status::unimplemented("Converse is not served yet"))
+    }
 
     async fn get_call(&self, request: Request<GetCallRequest>) -> Result<Response<GetCallResponse>, Status> {
         let call_id = request.into_inner().try_into()?;

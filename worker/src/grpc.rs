@@ -25,7 +25,23 @@ impl Api {
 
 #[tonic::async_trait]
 impl WorkerService for Api {
+    type TranscribeStream = BoxStream<'static, Result<pb::TranscribeResponse, Status>>;
+    type ProcessTurnStream = BoxStream<'static, Result<pb::ProcessTurnResponse, Status>>;
     type WatchJobStream = BoxStream<'static, Result<pb::WatchJobResponse, Status>>;
+
+    async fn transcribe(
+        &self,
+        _: Request<tonic::Streaming<pb::TranscribeRequest>>,
+    ) -> Result<Response<Self::TranscribeStream>, Status> {
+        Err(Status::unimplemented("Transcribe is not served yet"))
+    }
+
+    async fn process_turn(
+        &self,
+        _: Request<tonic::Streaming<pb::ProcessTurnRequest>>,
+    ) -> Result<Response<Self::ProcessTurnStream>, Status> {
+        Err(Status::unimplemented("ProcessTurn is not served yet"))
+    }
 
     async fn create_job(
         &self,

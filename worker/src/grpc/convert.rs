@@ -151,6 +151,12 @@ fn from_timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
+/// All the words of a turn.
+fn to_final_transcript(text: String) -> pb::Transcript {
+    let stable_length = text.chars().count() as i32;
+    pb::Transcript { text, is_final: true, stable_length, ..pb::Transcript::default() }
+}
+
 pub(super) fn to_event(event: ProgressEvent) -> pb::JobEvent {
     let ProgressEvent { sequence, at, event } = event;
     use pb::job_event::Event;
@@ -159,7 +165,7 @@ pub(super) fn to_event(event: ProgressEvent) -> pb::JobEvent {
         Progress::Fetched { bytes } => {
             Event::RecordingFetched(pb::RecordingFetched { recording_bytes: bytes as i64 })
         }
-        Progress::Transcript { text } => Event::Transcript(pb::Transcript { text }),
+        Progress::Transcript { text } => Event::Transcript(to_final_transcript(text)),
         Progress::ReplyDelta { text } => Event::ReplyDelta(pb::ReplyDelta { text }),
         Progress::Completed { transcript, reply } => Event::Completed(pb::JobCompleted { transcript, reply }),
         Progress::Failed { reason, message } => Event::Failed(pb::JobFailed { reason, message }),
