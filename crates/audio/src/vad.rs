@@ -1,5 +1,8 @@
 //! Voice activity by energy over a tracked noise floor. Good enough to find where speech starts and ends on a
-//! recording and to tell speech from a silent line; not meant for barge-in on live frames with echo.
+//! recording and to tell speech from a silent line; what may interrupt the assistant is decided by [`live`].
+
+mod echo;
+pub mod live;
 
 use std::time::Duration;
 
