@@ -2,10 +2,15 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use futures::stream;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use voice_audio::{Audio, wav};
 
 use super::*;
-use crate::ports::{Stretch, Work};
+use crate::{
+    ports::{Message, Patience, Stretch, Work},
+    request::Piece,
+};
 
 const DEADLINE: Duration = Duration::from_secs(8);
 

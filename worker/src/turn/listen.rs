@@ -1,0 +1,92 @@
+//! Recordings → words.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::{sync::Semaphore, time::Instant};
+use voice_audio::{Audio, resample::resample, vad::find_speech, wav};
+use voice_jobs::Progress;
+use voice_transcode::TranscodeError;
+
+use super::{LONGEST_WAIT, Listener, Ports};
+use crate::{error::TurnError, phantoms, request::Piece};
+
+/// Speech recognition may take this long in all.
+const STT_LIMIT: Duration = Duration::from_secs(4);
+/// A first attempt that fails sooner leaves time for a second one.
+const STT_RETRY_WITHIN: Duration = Duration::from_millis(1_500);
+/// The ear notices speech a little late; what came just before belongs to it.
+const LEAD: Duration = Duration::from_millis(500);
+/// Less voice than this is a cough.
+const LEAST_VOICE: Duration = Duration::from_millis(200);
+/// What the models work on.
+const STT_HERTZ: u32 = 16_000;
+/// The longest recording that is taken.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// Recordings that are decoded at the same time: it is work for the processor, and each takes a thread.
+static DECODING: Semaphore = Semaphore::const_new(4);
+
+/// What was said in each piece; empty where nothing was.
+pub(super) async fn to_recordings(
+    ports: &Ports,
+    pieces: Vec<Piece>,
+    language: Option<&str>,
+    deadline: Instant,
+    listener: &impl Listener,
+) -> Result<Vec<String>, TurnError> {
+    let fetches = pieces.iter().map(|piece| ports.recordings.fetch(&piece.url, deadline));
+    let fetched = futures::future::try_join_all(fetches).await?;
+    let bytes = fetched.iter().map(|bytes| bytes.len() as u64).sum();
+    listener.tell(Progress::Fetched { bytes }).await;
+    let heard =
+        pieces.into_iter().zip(fetched).map(|(piece, bytes)| transcribe(ports, piece, bytes, language));
+    futures::future::try_join_all(heard).await
+}
+
+async fn transcribe(
+    ports: &Ports,
+    piece: Piece,
+    bytes: Bytes,
+    language: Option<&str>,
+) -> Result<String, TurnError> {
+    // Decoding and resampling take milliseconds of CPU.
+    let permit = DECODING.acquire().await.expect("the semaphore is never closed");
+    let not_audio = |error: TranscodeError| TurnError::fatal("RECORDING_NOT_AUDIO", error.to_string());
+    let audio = ports.transcoder.decode(bytes, LONGEST).await.map_err(not_audio)?;
+    let prepared = tokio::task::spawn_blocking(move || prepare(audio, piece.speech_start)).await;
+    drop(permit);
+    let prepared = prepared.map_err(TranscodeError::from).map_err(not_audio)?;
+    let Some(wav) = prepared else { return Ok(String::new()) };
+    let begun = Instant::now();
+    let mut result = ports.transcribe.transcribe(wav.clone(), language, STT_LIMIT).await;
+    if let Err(error) = &result
+        && error.is_retryable
+        && error.retry_after.unwrap_or_default() <= LONGEST_WAIT
+        && begun.elapsed() <= STT_RETRY_WITHIN
+    {
+        tokio::time::sleep(error.retry_after.unwrap_or(Duration::from_millis(100))).await;
+        let left = STT_LIMIT.saturating_sub(begun.elapsed());
+        result = ports.transcribe.transcribe(wav, language, left).await;
+    }
+    Ok(phantoms::spoken(&result?))
+}
+
+/// Cuts a recording at the start of speech and makes it what the recogniser works on; `None` if nobody speaks in it.
+fn prepare(audio: Audio, speech_start: Duration) -> Option<Bytes> {
+    let Audio { samples, sample_rate_hertz } = audio;
+    let cut = (speech_start.saturating_sub(LEAD).as_secs_f64() * f64::from(sample_rate_hertz)) as usize;
+    // A start beyond the end is a clock that ran elsewhere; the whole recording is the better guess.
+    let samples = if cut < samples.len() { &samples[cut..] } else { &samples[..] };
+    let voiced = find_speech(samples, sample_rate_hertz).map_or(Duration::ZERO, |span| span.voiced);
+    if voiced < LEAST_VOICE {
+        return None;
+    }
+    // More than the recogniser works on is a waste to send; less is made up to it over there.
+    let audio = if sample_rate_hertz > STT_HERTZ {
+        Audio { samples: resample(samples, sample_rate_hertz, STT_HERTZ), sample_rate_hertz: STT_HERTZ }
+    } else {
+        Audio { samples: samples.to_vec(), sample_rate_hertz }
+    };
+    Some(wav::write_pcm16(&audio).into())
+}
