@@ -5,6 +5,7 @@ pub mod auth;
 pub mod client;
 pub mod config;
 mod layers;
+pub mod media_token;
 mod server;
 pub mod shutdown;
 pub mod status;
