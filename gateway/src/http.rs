@@ -9,7 +9,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{StatusCode, header},
+    http::header,
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -18,9 +18,18 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tower_http::catch_panic::CatchPanicLayer;
 use voice_clips::Clips;
 use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
-use voice_server::{auth::Tokens, client::Channel, trace::TraceContext};
+use voice_server::{
+    auth::Tokens,
+    client::Channel,
+    status::reason::{DEADLINE_EXCEEDED, OVERLOADED},
+    trace::TraceContext,
+};
 
-use crate::{hot::Hot, problem::Problem};
+use crate::{
+    hot::Hot,
+    problem::Problem,
+    reason::{METHOD_NOT_ALLOWED, NO_SUCH_ROUTE},
+};
 
 /// Requests at once; one more is refused.
 const MOST_REQUESTS: usize = 1_024;
@@ -68,20 +77,16 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
 }
 
 async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "NO_SUCH_ROUTE", "there is nothing at this address")
+    Problem::new(NO_SUCH_ROUTE, "there is nothing at this address")
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "METHOD_NOT_ALLOWED",
-        "this address does not take this method",
-    )
+    Problem::new(METHOD_NOT_ALLOWED, "this address does not take this method")
 }
 
 fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     tracing::error!("a handler panicked");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error").into_response()
+    Problem::internal().into_response()
 }
 
 async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
@@ -93,10 +98,8 @@ async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
         Err(problem) => problem.into_response(),
         Ok(_permit) => {
             let answer = tokio::time::timeout(DEADLINE, trace.scope(next.run(request))).await;
-            answer.unwrap_or_else(|_| {
-                Problem::new(StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "the deadline has passed")
-                    .into_response()
-            })
+            answer
+                .unwrap_or_else(|_| Problem::of(DEADLINE_EXCEEDED, "the deadline has passed").into_response())
         }
     };
     let labels = [("route", route.to_owned()), ("status", response.status().as_u16().to_string())];
@@ -110,14 +113,9 @@ fn admit<'a>(edge: &'a Edge, request: &Request) -> Result<tokio::sync::Semaphore
     let is_open = path == "/healthz" || path.starts_with("/audio/");
     if !is_open {
         let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        edge.tokens.check(shown).map_err(|refusal| {
-            Problem::new(StatusCode::UNAUTHORIZED, "TOKEN_REQUIRED", refusal.to_string())
-        })?;
+        edge.tokens.check(shown).map_err(|refusal| Problem::of_error(&refusal))?;
     }
-    edge.permits.try_acquire().map_err(|_| Problem {
-        retry_after: Some(Duration::from_secs(1)),
-        ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", "too many requests at once; try again")
-    })
+    edge.permits.try_acquire().map_err(|_| Problem::of(OVERLOADED, "too many requests at once; try again"))
 }
 
 /// A label of few values: file names are not among them.

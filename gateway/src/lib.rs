@@ -5,6 +5,7 @@ mod config;
 mod hot;
 mod http;
 mod problem;
+pub mod reason;
 
 use std::{
     future::{Future, IntoFuture as _},

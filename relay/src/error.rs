@@ -19,8 +19,11 @@ pub enum Error {
         message: String,
     },
     /// Events that were asked for are not kept any more.
-    #[error("events up to {0} are not kept any more; watch from there")]
-    EventsGone(u64),
+    #[error("events before {first_kept} are not kept any more; watch with after_sequence {}", first_kept - 1)]
+    EventsGone {
+        /// Sequence of the oldest event that is still kept.
+        first_kept: u64,
+    },
     /// The call does not do what it is asked.
     #[error("{}", refused(*.0))]
     Refused(Refusal),

@@ -155,8 +155,8 @@ fn watch(record: Arc<CallRecord>, mut after: u64) -> impl Stream<Item = Result<W
         loop {
             let is_closed = head.borrow_and_update().is_closed;
             match record.journal.after(after, BATCH) {
-                Err(oldest) => {
-                    yield Err(into_status(&Error::EventsGone(oldest)));
+                Err(first_kept) => {
+                    yield Err(into_status(&Error::EventsGone { first_kept }));
                     return;
                 }
                 Ok(entries) if entries.is_empty() => {
@@ -174,3 +174,6 @@ fn watch(record: Arc<CallRecord>, mut after: u64) -> impl Stream<Item = Result<W
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use voice_call::Notice;
 use crate::ports::{PLATFORM, Sound};
 
 /// Events kept of one call: more than an hour of lively talk has.
-const KEPT: usize = 50_000;
+pub(crate) const KEPT: usize = 50_000;
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -100,12 +100,12 @@ impl Journal {
     /// Events after `sequence`, at most `limit` of them.
     ///
     /// # Errors
-    /// With the oldest sequence before what is kept, when older events were asked for.
+    /// With the sequence of the oldest event that is kept, when older ones were asked for.
     pub(crate) fn after(&self, sequence: u64, limit: usize) -> Result<Vec<Entry>, u64> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(first) = entries.front().map(|entry| entry.sequence) else { return Ok(Vec::new()) };
         if sequence + 1 < first {
-            return Err(first - 1);
+            return Err(first);
         }
         let skip = (sequence + 1 - first) as usize;
         Ok(entries.iter().skip(skip).take(limit).cloned().collect())

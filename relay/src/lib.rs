@@ -12,6 +12,7 @@ mod journal;
 mod outbound;
 mod phrases;
 mod ports;
+pub mod reason;
 mod registry;
 mod session;
 mod switchboard;

@@ -9,6 +9,7 @@ mod error;
 mod grpc;
 mod level;
 mod ports;
+pub mod reason;
 pub mod say;
 #[cfg(test)]
 mod scripted;

@@ -8,6 +8,7 @@ mod error;
 mod grpc;
 mod phantoms;
 mod ports;
+pub mod reason;
 mod request;
 mod turn;
 

@@ -1,4 +1,7 @@
-//! Clients between services: lazy connections that notice a silent partition, carry the mesh's token and the trace.
+//! Clients between services: lazy connections that notice a silent partition, carry the mesh's token and the trace, and
+//! say `DEADLINE_EXCEEDED` when a request's time is up.
+
+mod in_time;
 
 use std::time::Duration;
 
@@ -11,10 +14,11 @@ use tonic::{
     transport,
 };
 
+pub use self::in_time::InTime;
 use crate::trace::TraceContext;
 
 /// A client's connection to a service.
-pub type Channel = InterceptedService<transport::Channel, Outgoing>;
+pub type Channel = InterceptedService<InTime<transport::Channel>, Outgoing>;
 
 /// Adds the token and the trace to every request.
 #[derive(Clone, Debug)]
@@ -58,7 +62,7 @@ pub fn channel(addrs: &str, mesh_token: Option<&SecretString>) -> anyhow::Result
             anyhow::Ok(value)
         })
         .transpose()?;
-    Ok(InterceptedService::new(channel, Outgoing { authorization }))
+    Ok(InterceptedService::new(InTime::new(channel), Outgoing { authorization }))
 }
 
 fn endpoint(addr: &str) -> anyhow::Result<transport::Endpoint> {

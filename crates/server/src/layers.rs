@@ -18,14 +18,14 @@ use std::{
 
 use http::{Request, Response};
 use tokio::sync::Semaphore;
-use tonic::{Code, Status, body::Body};
+use tonic::{Status, body::Body};
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::{
     auth::{Refusal, Tokens},
-    status::{ServiceError, into_status},
+    status::{Reason, ServiceError, into_status, reason},
     trace::TraceContext,
 };
 
@@ -111,7 +111,7 @@ where
                 (Some(status), _) => status.into_http(),
                 (None, Err(_)) => into_status(&Overloaded).into_http(),
                 (None, Ok(_permit)) => match tokio::time::timeout(deadline, inner.call(request)).await {
-                    Ok(response) => response?,
+                    Ok(response) => explained(response?, &method),
                     Err(_) => into_status(&DeadlinePassed).into_http(),
                 },
             };
@@ -140,7 +140,7 @@ fn internal_error(panic: Box<dyn Any + Send>) -> Response<Body> {
     let message =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = message.unwrap_or("unknown"), "a handler panicked");
-    Status::internal("internal error").into_http()
+    into_status(&Panicked).into_http()
 }
 
 fn header<'a>(request: &'a Request<Body>, name: &str) -> Option<&'a str> {
@@ -162,6 +162,14 @@ fn parse_timeout(value: &str) -> Option<Duration> {
     })
 }
 
+/// What the router says of a method that it does not know comes without a reason.
+fn explained(response: Response<Body>, method: &str) -> Response<Body> {
+    let headers = response.headers();
+    let is_unknown = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "12")
+        && !headers.contains_key("grpc-status-details-bin");
+    if is_unknown { into_status(&UnknownMethod(method.to_owned())).into_http() } else { response }
+}
+
 fn record(method: &str, response: &Response<Body>, elapsed: Duration) {
     let code =
         response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
@@ -175,38 +183,46 @@ fn record(method: &str, response: &Response<Body>, elapsed: Duration) {
 struct Overloaded;
 
 impl ServiceError for Overloaded {
-    fn code(&self) -> Code {
-        Code::ResourceExhausted
-    }
-    fn reason(&self) -> &'static str {
-        "OVERLOADED"
-    }
-    fn retry_after(&self) -> Option<Duration> {
-        Some(Duration::from_millis(500))
+    fn reason(&self) -> Reason {
+        reason::OVERLOADED
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the deadline has passed")]
-struct DeadlinePassed;
+pub(crate) struct DeadlinePassed;
 
 impl ServiceError for DeadlinePassed {
-    fn code(&self) -> Code {
-        Code::DeadlineExceeded
+    fn reason(&self) -> Reason {
+        reason::DEADLINE_EXCEEDED
     }
-    fn reason(&self) -> &'static str {
-        "DEADLINE_EXCEEDED"
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;
+
+impl ServiceError for Panicked {
+    fn reason(&self) -> Reason {
+        reason::INTERNAL
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is no RPC \"{0}\" here; reflection tells which there are")]
+struct UnknownMethod(String);
+
+impl ServiceError for UnknownMethod {
+    fn reason(&self) -> Reason {
+        reason::METHOD_UNKNOWN
     }
 }
 
 impl ServiceError for Refusal {
-    fn code(&self) -> Code {
-        Code::Unauthenticated
-    }
-    fn reason(&self) -> &'static str {
+    fn reason(&self) -> Reason {
         match self {
-            Self::Missing => "TOKEN_MISSING",
-            Self::Unknown => "TOKEN_UNKNOWN",
+            Self::Missing => reason::TOKEN_MISSING,
+            Self::Unknown => reason::TOKEN_UNKNOWN,
         }
     }
 }

@@ -14,7 +14,10 @@ use voice_clips::{ClipsError, Found};
 use voice_proto::tts::v1::CreateClipRequest;
 
 use super::{Edge, generate::TTS_DEADLINE};
-use crate::problem::Problem;
+use crate::{
+    problem::Problem,
+    reason::{CLIP_EXPIRED, CLIP_NOT_FOUND, RANGE_NOT_SATISFIABLE},
+};
 
 /// Names are of content, so what a name holds never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -51,13 +54,7 @@ async fn make_welcome(edge: &Edge) -> Result<String, Problem> {
         Request::new(CreateClipRequest { text: WELCOME.to_owned(), ..CreateClipRequest::default() });
     request.set_timeout(TTS_DEADLINE);
     let response = edge.tts.clone().create_clip(request).await?.into_inner();
-    let clip = response.clip.ok_or_else(|| {
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "INTERNAL",
-            "the speech service answered without a clip",
-        )
-    })?;
+    let clip = response.clip.ok_or_else(Problem::internal)?;
     Ok(clip.filename)
 }
 
@@ -75,15 +72,11 @@ async fn read(edge: &Edge, filename: &str) -> Result<Bytes, Problem> {
 
 fn to_problem(error: ClipsError) -> Problem {
     match error {
-        ClipsError::NotFound => {
-            Problem::new(StatusCode::NOT_FOUND, "CLIP_NOT_FOUND", "there is no such clip")
-        }
-        ClipsError::Gone => {
-            Problem::new(StatusCode::GONE, "CLIP_EXPIRED", "the clip has expired; have it made again")
-        }
+        ClipsError::NotFound => Problem::new(CLIP_NOT_FOUND, "there is no such clip"),
+        ClipsError::Gone => Problem::new(CLIP_EXPIRED, "the clip has expired; have it made again"),
         ClipsError::Config(_) | ClipsError::Store(_) => {
             tracing::error!(error = %voice_server::status::chain(&error), "the clip store does not work");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error")
+            Problem::internal()
         }
     }
 }
@@ -109,11 +102,7 @@ fn serve(file: &Bytes, filename: &str, caching: &'static str, headers: &HeaderMa
                 response
             }
             Some(Asked::Beyond) => {
-                let problem = Problem::new(
-                    StatusCode::RANGE_NOT_SATISFIABLE,
-                    "RANGE",
-                    format!("the clip has {length} bytes"),
-                );
+                let problem = Problem::new(RANGE_NOT_SATISFIABLE, format!("the clip has {length} bytes"));
                 let mut response = problem.into_response();
                 insert(&mut response, header::CONTENT_RANGE, &format!("bytes */{length}"));
                 return response;

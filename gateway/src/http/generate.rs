@@ -12,7 +12,10 @@ use tonic::Request;
 use voice_proto::tts::v1::{Clip, CreateClipRequest};
 
 use super::Edge;
-use crate::problem::Problem;
+use crate::{
+    problem::Problem,
+    reason::{INVALID_JSON, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE},
+};
 
 /// What a clip may take: the preferred engine's patience, and the fallback's.
 pub(crate) const TTS_DEADLINE: Duration = Duration::from_secs(5);
@@ -40,25 +43,20 @@ pub(crate) async fn generate_audio(
     let Json(GenerateAudio { text, voice }) = body.map_err(to_problem)?;
     let mut request = Request::new(CreateClipRequest { text, voice, ..CreateClipRequest::default() });
     request.set_timeout(TTS_DEADLINE);
-    let response = tokio::time::timeout(TTS_DEADLINE, edge.tts.clone().create_clip(request)).await;
-    let response = response.map_err(|_| {
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "the speech service does not answer")
-    })??;
+    let response = edge.tts.clone().create_clip(request).await?;
     let Some(Clip { uri, filename, play_duration, engine }) = response.into_inner().clip else {
-        return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "internal error"));
+        return Err(Problem::internal());
     };
     let duration = play_duration.map_or(0, |span| span.seconds * 1_000 + i64::from(span.nanos) / 1_000_000);
     Ok(Json(Generated { url: uri, filename, duration_ms: duration.max(0) as u64, provider: engine }))
 }
 
 fn to_problem(rejection: JsonRejection) -> Problem {
-    let status = rejection.status();
-    let reason = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "TOO_LARGE",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
-        _ => "INVALID_JSON",
-    };
     // A body of the right form with the wrong content is as bad a request as one of the wrong form.
-    let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
-    Problem::new(status, reason, rejection.body_text())
+    let reason = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => UNSUPPORTED_MEDIA_TYPE,
+        _ => INVALID_JSON,
+    };
+    Problem::new(reason, rejection.body_text())
 }

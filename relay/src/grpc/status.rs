@@ -1,48 +1,30 @@
 //! Errors as statuses.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::Status;
 use voice_call::Refusal;
-use voice_server::status::{ServiceError, into_status};
+use voice_server::status::{Reason, Retry, ServiceError, into_status, reason::INVALID_FIELD};
 
-use crate::error::Error;
+use crate::{error::Error, reason};
 
 impl ServiceError for Error {
-    fn code(&self) -> Code {
+    fn reason(&self) -> Reason {
         match self {
-            Self::CallNotFound(_) => Code::NotFound,
-            Self::InvalidField { .. } => Code::InvalidArgument,
-            Self::EventsGone(_) => Code::OutOfRange,
-            Self::Refused(Refusal::TooMuchToSay | Refusal::TooManyInstructions)
-            | Self::CallOverloaded
-            | Self::CallsAtLimit
-            | Self::DialCapReached { .. } => Code::ResourceExhausted,
-            Self::Refused(Refusal::NotConnected | Refusal::Ending | Refusal::DigitsUnderWay) => {
-                Code::FailedPrecondition
-            }
-            Self::RequestIdReused => Code::AlreadyExists,
-            Self::Draining => Code::Unavailable,
-            Self::DialNotAllowed => Code::PermissionDenied,
-        }
-    }
-
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::CallNotFound(_) => "CALL_NOT_FOUND",
-            Self::InvalidField { .. } => "INVALID_FIELD",
-            Self::EventsGone(_) => "EVENTS_GONE",
-            Self::Refused(Refusal::NotConnected) => "CALL_NOT_CONNECTED",
-            Self::Refused(Refusal::Ending) => "CALL_ENDING",
-            Self::Refused(Refusal::TooMuchToSay) => "SAY_QUEUE_FULL",
-            Self::Refused(Refusal::TooManyInstructions) => "INSTRUCTIONS_FULL",
-            Self::Refused(Refusal::DigitsUnderWay) => "DIGITS_UNDER_WAY",
-            Self::CallOverloaded => "CALL_OVERLOADED",
-            Self::RequestIdReused => "REQUEST_ID_REUSED",
-            Self::CallsAtLimit => "CALLS_AT_LIMIT",
-            Self::Draining => "RELAY_DRAINING",
-            Self::DialNotAllowed => "DIAL_NOT_ALLOWED",
-            Self::DialCapReached { .. } => "DIAL_CAP_REACHED",
+            Self::CallNotFound(_) => reason::CALL_NOT_FOUND,
+            Self::InvalidField { .. } => INVALID_FIELD,
+            Self::EventsGone { .. } => reason::EVENTS_GONE,
+            Self::Refused(Refusal::NotConnected) => reason::CALL_NOT_CONNECTED,
+            Self::Refused(Refusal::Ending) => reason::CALL_ENDING,
+            Self::Refused(Refusal::TooMuchToSay) => reason::SAY_QUEUE_FULL,
+            Self::Refused(Refusal::TooManyInstructions) => reason::INSTRUCTIONS_FULL,
+            Self::Refused(Refusal::DigitsUnderWay) => reason::DIGITS_UNDER_WAY,
+            Self::CallOverloaded => reason::CALL_OVERLOADED,
+            Self::RequestIdReused => reason::REQUEST_ID_REUSED,
+            Self::CallsAtLimit => reason::CALLS_AT_LIMIT,
+            Self::Draining => reason::RELAY_DRAINING,
+            Self::DialNotAllowed => reason::DIAL_NOT_ALLOWED,
+            Self::DialCapReached { .. } => reason::DIAL_CAP_REACHED,
         }
     }
 
@@ -51,18 +33,29 @@ impl ServiceError for Error {
             Self::InvalidField { field, .. } => Some(field),
             Self::RequestIdReused => Some("request_id"),
             Self::DialNotAllowed => Some("to_number"),
-            _ => None,
+            Self::CallNotFound(_)
+            | Self::EventsGone { .. }
+            | Self::Refused(_)
+            | Self::CallOverloaded
+            | Self::CallsAtLimit
+            | Self::Draining
+            | Self::DialCapReached { .. } => None,
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        if let Self::EventsGone { first_kept } = self {
+            HashMap::from([("first_sequence".to_owned(), first_kept.to_string())])
+        } else {
+            HashMap::new()
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::CallsAtLimit | Self::Draining | Self::Refused(Refusal::TooMuchToSay) => {
-                Some(Duration::from_secs(5))
-            }
-            Self::CallOverloaded | Self::Refused(Refusal::DigitsUnderWay) => Some(Duration::from_secs(1)),
-            Self::DialCapReached { wait } => Some(*wait),
-            _ => None,
+        match (self, self.reason().retry) {
+            (Self::DialCapReached { wait }, _) => Some(*wait),
+            (_, Retry::After(delay)) => Some(delay),
+            (_, Retry::Never | Retry::Told) => None,
         }
     }
 }

@@ -1,30 +1,22 @@
 //! Errors as statuses.
 
-use std::time::Duration;
+use tonic::Status;
+use voice_server::status::{
+    Reason, ServiceError, into_status,
+    reason::{IDLE_TIMEOUT, INTERNAL, INVALID_FIELD, MISSING_CONFIG, REPEATED_CONFIG},
+};
 
-use tonic::{Code, Status};
-use voice_server::status::{ServiceError, into_status};
-
-use crate::error::Error;
+use crate::{error::Error, reason::SPEECH_UNAVAILABLE};
 
 impl ServiceError for Error {
-    fn code(&self) -> Code {
+    fn reason(&self) -> Reason {
         match self {
-            Self::InvalidField { .. } | Self::MissingConfig | Self::RepeatedConfig => Code::InvalidArgument,
-            Self::Idle(_) => Code::DeadlineExceeded,
-            Self::Unavailable => Code::Unavailable,
-            Self::Clips(_) => Code::Internal,
-        }
-    }
-
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::InvalidField { .. } => "INVALID_FIELD",
-            Self::MissingConfig => "MISSING_CONFIG",
-            Self::RepeatedConfig => "REPEATED_CONFIG",
-            Self::Idle(_) => "IDLE_TIMEOUT",
-            Self::Unavailable => "SPEECH_UNAVAILABLE",
-            Self::Clips(_) => "INTERNAL",
+            Self::InvalidField { .. } => INVALID_FIELD,
+            Self::MissingConfig => MISSING_CONFIG,
+            Self::RepeatedConfig => REPEATED_CONFIG,
+            Self::Idle(_) => IDLE_TIMEOUT,
+            Self::Unavailable => SPEECH_UNAVAILABLE,
+            Self::Clips(_) => INTERNAL,
         }
     }
 
@@ -33,17 +25,6 @@ impl ServiceError for Error {
             Self::InvalidField { field, .. } => Some(field),
             Self::MissingConfig | Self::RepeatedConfig => Some("payload"),
             Self::Idle(_) | Self::Unavailable | Self::Clips(_) => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Unavailable => Some(Duration::from_secs(1)),
-            Self::InvalidField { .. }
-            | Self::MissingConfig
-            | Self::RepeatedConfig
-            | Self::Idle(_)
-            | Self::Clips(_) => None,
         }
     }
 }

@@ -1,30 +1,22 @@
 //! Errors as statuses.
 
-use std::time::Duration;
-
-use tonic::{Code, Status};
+use tonic::Status;
 use voice_jobs::JobsError;
-use voice_server::status::{ServiceError, into_status};
+use voice_server::status::{Reason, ServiceError, into_status, reason::INVALID_FIELD};
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    reason::{DEAD_JOB_NOT_FOUND, JOB_NOT_FOUND, QUEUE_FULL, QUEUE_UNAVAILABLE},
+};
 
 impl ServiceError for Error {
-    fn code(&self) -> Code {
+    fn reason(&self) -> Reason {
         match self {
-            Self::JobNotFound(_) | Self::DeadJobNotFound(_) => Code::NotFound,
-            Self::QueueFull(_) => Code::ResourceExhausted,
-            Self::InvalidField { .. } => Code::InvalidArgument,
-            Self::Queue(_) => Code::Unavailable,
-        }
-    }
-
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::JobNotFound(_) => "JOB_NOT_FOUND",
-            Self::DeadJobNotFound(_) => "DEAD_JOB_NOT_FOUND",
-            Self::QueueFull(_) => "QUEUE_FULL",
-            Self::InvalidField { .. } => "INVALID_FIELD",
-            Self::Queue(_) => "QUEUE_UNAVAILABLE",
+            Self::JobNotFound(_) => JOB_NOT_FOUND,
+            Self::DeadJobNotFound(_) => DEAD_JOB_NOT_FOUND,
+            Self::QueueFull(_) => QUEUE_FULL,
+            Self::InvalidField { .. } => INVALID_FIELD,
+            Self::Queue(_) => QUEUE_UNAVAILABLE,
         }
     }
 
@@ -32,13 +24,6 @@ impl ServiceError for Error {
         match self {
             Self::InvalidField { field, .. } => Some(field),
             Self::JobNotFound(_) | Self::DeadJobNotFound(_) | Self::QueueFull(_) | Self::Queue(_) => None,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Queue(_) | Self::QueueFull(_) => Some(Duration::from_secs(1)),
-            Self::JobNotFound(_) | Self::DeadJobNotFound(_) | Self::InvalidField { .. } => None,
         }
     }
 }
