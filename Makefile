@@ -4,9 +4,11 @@ CARGO_BUILD := cargo build --workspace --all-targets
 # Figures are those of what operators run.
 CARGO_RELEASE := cargo build --release --workspace --bins
 BUF := tests/sdk/node_modules/.bin/buf
+# The contracts as they were last released: what is in it may not break any more.
+RELEASED := proto/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench bench-turn bench-jobs bench-speech setup voice
+.PHONY: help demo up test check api-docs release-contract bench bench-turn bench-jobs bench-speech setup voice
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +34,14 @@ check: ## formatting, lints, contracts
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(BUF) lint
 	$(BUF) format -d --exit-code
+	$(BUF) breaking --against $(RELEASED)
+
+api-docs: ## write docs/api.md anew from the contracts
+	RENEW=1 cargo test --workspace the_api_reference_is_what_the_contracts_say
+
+release-contract: ## make the contracts as they are the released ones (docs/contracts.md says when)
+	@tests/setup.sh check
+	$(BUF) build --exclude-source-info -o $(RELEASED)
 
 bench: bench-turn bench-jobs bench-speech ## every benchmark
 

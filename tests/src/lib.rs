@@ -10,6 +10,8 @@ pub mod show;
 pub mod speech;
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod scenarios;
