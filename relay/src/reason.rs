@@ -27,4 +27,6 @@ voice_server::reasons! {
     DIAL_NOT_ALLOWED: PermissionDenied;
     /// No more calls may be placed today.
     DIAL_CAP_REACHED: ResourceExhausted, retry told;
+    /// A media token is forged, expired or used.
+    MEDIA_TOKEN_REFUSED: PermissionDenied;
 }
