@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use voice_clips::{Clips, ClipsError};
 use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
-use voice_server::client::channel;
+use voice_server::client::{Peer, channel};
 
 pub use crate::config::Config;
 use crate::{hot::Hot, http::Edge};
@@ -50,9 +50,9 @@ impl Gateway {
     /// When an address or the clip store cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listener = config.server.bind().await?;
-        let mesh_token = config.server.mesh_token.as_ref();
-        let tts = channel(&config.tts_addrs, mesh_token).context("TTS_ADDRS")?;
-        let relay = channel(&config.relay_addrs, mesh_token).context("RELAY_ADDRS")?;
+        let client = &config.server.client;
+        let tts = channel(Peer::Tts, &config.tts_addrs, client).context("TTS_ADDRS")?;
+        let relay = channel(Peer::Relay, &config.relay_addrs, client).context("RELAY_ADDRS")?;
         let (used, uses) = mpsc::channel(USE_QUEUE);
         let edge = Edge {
             clips: config.clip_store.open(&config.secret_key)?,

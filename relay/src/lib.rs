@@ -24,7 +24,10 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use voice_jobs::Jobs;
 use voice_proto::relay::v1::relay_service_server::RelayServiceServer;
-use voice_server::Server;
+use voice_server::{
+    Server,
+    client::{Peer, channel},
+};
 use voice_transcode::Transcoder;
 
 pub use crate::config::Config;
@@ -69,8 +72,7 @@ impl Relay {
         // First part of call ids, and so of the ids of their jobs.
         let relay_id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
         let jobs = Jobs::connect_as(&relay_id, &config.redis_url, &config.job_queue).context("REDIS_URL")?;
-        let channel = voice_server::client::channel(&config.tts_addrs, config.server.mesh_token.as_ref())
-            .context("TTS_ADDRS")?;
+        let channel = channel(Peer::Tts, &config.tts_addrs, &config.server.client).context("TTS_ADDRS")?;
         let speech = Arc::new(Tts::new(channel));
         let phrases = Arc::new(PhraseBook::default());
         let registry = Arc::new(Registry::default());

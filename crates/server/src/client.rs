@@ -1,78 +1,145 @@
-//! Clients between services: lazy connections that notice a silent partition, carry the mesh's token and the trace, and
-//! say `DEADLINE_EXCEEDED` when a request's time is up.
+//! Clients between services. Behind one channel is any number of instances, from a list or from a name that is looked
+//! up again and again. Each request goes to the less busy of two that are well; one that stays silent, breaks off or
+//! is being drained gets none; what may be repeated goes to another one. Every request carries the mesh's token and
+//! the trace.
+//!
+//! Tower's balancer was tried on paper and left: it needs another queue in front of it, knows no way to exclude the
+//! instance that has just failed a request from its repetition, and with every instance ejected waits instead of
+//! trying.
 
-mod in_time;
+mod addrs;
+mod answer;
+mod attempt;
+mod member;
+mod pool;
 
-use std::time::Duration;
-
-use anyhow::Context as _;
-use secrecy::{ExposeSecret as _, SecretString};
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-    transport,
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
 };
 
-pub use self::in_time::InTime;
-use crate::trace::TraceContext;
+use anyhow::Context as _;
+use http::{HeaderValue, Request, Response, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use tonic::{Status, body::Body};
+use tower::Service;
 
-/// A client's connection to a service.
-pub type Channel = InterceptedService<InTime<transport::Channel>, Outgoing>;
+use self::pool::Pool;
+use crate::{
+    status::{Reason, ServiceError, reason},
+    tls::Tls,
+    trace::TraceContext,
+};
 
-/// Adds the token and the trace to every request.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    authorization: Option<MetadataValue<Ascii>>,
+/// A service of the mesh, as others call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Live calls.
+    Relay,
+    /// Turns.
+    Worker,
+    /// Speech.
+    Tts,
 }
 
-impl Interceptor for Outgoing {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(authorization) = &self.authorization {
-            request.metadata_mut().insert("authorization", authorization.clone());
+/// How services call each other.
+#[derive(Clone, Debug, Default)]
+pub struct ClientConfig {
+    token: Option<SecretString>,
+    tls: Tls,
+}
+
+/// A client's connection to a service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    pool: Arc<Pool>,
+    authorization: Option<HeaderValue>,
+}
+
+/// No instance of a service gave an answer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// None could be reached, or it broke off.
+    #[error("{} does not answer", .0.name())]
+    Unreachable(Peer),
+    /// None was in time.
+    #[error("{} gave no answer within the deadline", .0.name())]
+    Late(Peer),
+}
+
+impl Peer {
+    /// As logs and metrics call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Worker => "worker",
+            Self::Tts => "tts",
         }
-        if let Some(context) = TraceContext::current()
-            && let Ok(value) = context.child().to_string().parse()
-        {
-            request.metadata_mut().insert("traceparent", value);
-        }
-        Ok(request)
     }
 }
 
-/// Connects lazily to a service. `addrs` is one address, or several separated by commas, among which requests are
-/// balanced; a missing scheme means `http://`.
-///
-/// # Errors
-/// When an address or the token cannot be written into a request.
-pub fn channel(addrs: &str, mesh_token: Option<&SecretString>) -> anyhow::Result<Channel> {
-    let endpoints = addrs.split(',').map(str::trim).filter(|addr| !addr.is_empty()).map(endpoint);
-    let endpoints = endpoints.collect::<anyhow::Result<Vec<_>>>()?;
-    let channel = match endpoints.as_slice() {
-        [] => anyhow::bail!("no address is given"),
-        [one] => one.connect_lazy(),
-        _ => transport::Channel::balance_list(endpoints.into_iter()),
-    };
-    let authorization = mesh_token
-        .map(|token| {
-            let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.expose_secret())
-                .parse()
-                .context("MESH_TOKEN is not printable ASCII")?;
-            value.set_sensitive(true);
-            anyhow::Ok(value)
-        })
-        .transpose()?;
-    Ok(InterceptedService::new(InTime::new(channel), Outgoing { authorization }))
+impl ServiceError for Failure {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable(_) => reason::SERVICE_UNAVAILABLE,
+            Self::Late(_) => reason::DEADLINE_EXCEEDED,
+        }
+    }
 }
 
-fn endpoint(addr: &str) -> anyhow::Result<transport::Endpoint> {
-    let uri = if addr.contains("://") { addr.to_owned() } else { format!("http://{addr}") };
-    let endpoint =
-        transport::Endpoint::from_shared(uri).with_context(|| format!("\"{addr}\" is not an address"))?;
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(1))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(1))
-        .keep_alive_timeout(Duration::from_secs(1))
-        .keep_alive_while_idle(true))
+impl ClientConfig {
+    /// Shows this token, and believes whom `tls` does.
+    pub fn new(token: Option<SecretString>, tls: Tls) -> Self {
+        Self { token, tls }
+    }
 }
+
+/// A channel to a service, of which nothing is asked yet. `addrs` is a list separated by commas; each item is
+/// `host:port`, where the host may be a name that stands for several instances. Without `http://` or `https://` it is
+/// the latter if the mesh has a certificate authority of its own.
+///
+/// # Errors
+/// When an address or the token cannot be used.
+///
+/// # Panics
+/// Outside of a Tokio runtime.
+pub fn channel(peer: Peer, addrs: &str, config: &ClientConfig) -> anyhow::Result<Channel> {
+    let targets = addrs::parse(addrs, config.tls.is_for_clients())?;
+    let authorization = config.token.as_ref().map(|token| {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            .context("MESH_TOKEN is not printable ASCII")?;
+        value.set_sensitive(true);
+        anyhow::Ok(value)
+    });
+    let pool = Arc::new(Pool::open(peer, targets, config.tls.clone())?);
+    Ok(Channel { pool, authorization: authorization.transpose()? })
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let headers = request.headers_mut();
+        if let Some(authorization) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        if let Some(context) = TraceContext::current()
+            && let Ok(value) = HeaderValue::try_from(context.child().to_string())
+        {
+            headers.insert("traceparent", value);
+        }
+        let pool = self.pool.clone();
+        Box::pin(async move { attempt::send(&pool, request).await })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ use tracing::Instrument as _;
 use crate::{
     auth::{Refusal, Tokens},
     status::{Reason, ServiceError, into_status, reason},
+    timeout,
     trace::TraceContext,
 };
 
@@ -100,7 +101,7 @@ where
             .map_or_else(TraceContext::start, TraceContext::child);
         let span = tracing::info_span!("rpc", method = %method, trace.id = %context.trace_id());
         let refusal = self.refusal(&request, &method);
-        let deadline = header(&request, "grpc-timeout").and_then(parse_timeout).unwrap_or(DEFAULT_DEADLINE);
+        let deadline = timeout::of(request.headers()).unwrap_or(DEFAULT_DEADLINE);
         request.extensions_mut().insert(Deadline(started + deadline));
         let permit = self.permits.clone().try_acquire_owned();
         // The clone that was polled ready is the one to call.
@@ -145,21 +146,6 @@ fn internal_error(panic: Box<dyn Any + Send>) -> Response<Body> {
 
 fn header<'a>(request: &'a Request<Body>, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Reads gRPC's `grpc-timeout`: up to eight digits and a unit.
-fn parse_timeout(value: &str) -> Option<Duration> {
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(amount * 3600),
-        "M" => Duration::from_secs(amount * 60),
-        "S" => Duration::from_secs(amount),
-        "m" => Duration::from_millis(amount),
-        "u" => Duration::from_micros(amount),
-        "n" => Duration::from_nanos(amount),
-        _ => return None,
-    })
 }
 
 /// What the router says of a method that it does not know comes without a reason.
@@ -223,20 +209,6 @@ impl ServiceError for Refusal {
         match self {
             Self::Missing => reason::TOKEN_MISSING,
             Self::Unknown => reason::TOKEN_UNKNOWN,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_timeouts_are_read_in_every_unit() {
-        assert_eq!(parse_timeout("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(parse_timeout("3S"), Some(Duration::from_secs(3)));
-        for junk in ["", "m", "12", "123456789S", "é"] {
-            assert_eq!(parse_timeout(junk), None, "{junk}");
         }
     }
 }

@@ -6,11 +6,15 @@ pub mod client;
 pub mod config;
 mod layers;
 pub mod media_token;
+pub mod methods;
 mod server;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+mod timeout;
+mod tls;
 pub mod trace;
 
 pub use layers::Deadline;
 pub use server::{Health, Server, ServerConfig, announce};
+pub use tls::Tls;

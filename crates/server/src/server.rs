@@ -12,8 +12,10 @@ use tower::Service;
 
 use crate::{
     auth::Tokens,
+    client::ClientConfig,
     config::{Env, listen_addr},
     layers,
+    tls::Tls,
 };
 
 /// Streams that one connection may carry at the same time.
@@ -26,14 +28,16 @@ pub struct ServerConfig {
     pub listen_addr: SocketAddr,
     /// Tokens that callers may show.
     pub tokens: Tokens,
-    /// Token for requests to other services, if the mesh has one.
-    pub mesh_token: Option<SecretString>,
+    /// Who this process says it is, and whom it believes.
+    pub tls: Tls,
+    /// How other services are called.
+    pub client: ClientConfig,
     /// How long live work may take to finish once the process is asked to stop (`DRAIN_SECONDS`).
     pub drain_timeout: Duration,
 }
 
 impl ServerConfig {
-    /// Reads `<SERVICE>_LISTEN_ADDR`, `API_TOKENS`, `MESH_TOKEN` and `DRAIN_SECONDS`.
+    /// Reads `<SERVICE>_LISTEN_ADDR`, `API_TOKENS`, `MESH_TOKEN`, the files of TLS and `DRAIN_SECONDS`.
     pub fn from_env(env: &mut Env, addr_name: &str, default_addr: SocketAddr) -> Self {
         let listen_addr = listen_addr(env, addr_name, default_addr);
         let mesh_token = env.optional_secret("MESH_TOKEN");
@@ -51,10 +55,12 @@ impl ServerConfig {
         } else {
             Tokens::new(api_tokens.into_iter().chain(mesh_token.clone()))
         };
+        let tls = Tls::from_env(env);
         Self {
             listen_addr,
             tokens,
-            mesh_token,
+            client: ClientConfig::new(mesh_token, tls.clone()),
+            tls,
             drain_timeout: env.seconds_or("DRAIN_SECONDS", Duration::from_secs(30)),
         }
     }
@@ -147,7 +153,11 @@ impl Server {
         reporter.set_service_status("", ServingStatus::NotServing).await;
         let address = listener.local_addr()?;
         let draining = CancellationToken::new();
-        let server = tonic::transport::Server::builder()
+        let mut server = tonic::transport::Server::builder();
+        if let Some(tls) = config.tls.server() {
+            server = server.tls_config(tls).context("TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE")?;
+        }
+        let server = server
             .max_concurrent_streams(STREAMS_PER_CONNECTION)
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))

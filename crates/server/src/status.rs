@@ -161,6 +161,11 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// The code of an answer that is an error from its first word on; `Ok` for one that has more to say.
+pub(crate) fn code_in(headers: &http::HeaderMap) -> Code {
+    headers.get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
 /// An error and its sources on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
