@@ -222,6 +222,7 @@ impl Assistant {
             if !self.has_own_fillers {
                 self.call.phrases.fillers = voice_call::fillers(&language);
             }
+            self.call.language.clone_from(&language);
             self.language = language;
         }
         self.has_own_fillers |= fillers.is_some();

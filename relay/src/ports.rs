@@ -39,12 +39,16 @@ pub enum LineCommand {
     Listen,
     /// End the utterance that is going on.
     EndUtterance,
+    /// Forget the utterance that is going on.
+    DropUtterance,
     /// Play to the caller.
     Play {
         /// The id to report it by.
         playback: PlaybackId,
         /// What to play, in order.
         sounds: Vec<Sound>,
+        /// How much of the first is left out; zero on a line that cannot seek.
+        skip: Duration,
     },
     /// Fall silent.
     Stop {

@@ -13,8 +13,8 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Destination, Event, Item, Notice, PlaybackId, PlaybackKind, Refusal, State,
-    TurnId, TurnRequest, UtteranceId, invariants::Invariants,
+    Call, ClipId, Command, Destination, Event, Item, Notice, PlaybackId, PlaybackKind, Refusal,
+    SpeculationOutcome, State, TurnId, TurnRequest, UtteranceId, invariants::Invariants,
 };
 
 use crate::{
@@ -207,13 +207,17 @@ impl Session {
             Command::Answer => self.tell(LineCommand::Answer).await,
             Command::Listen => self.tell(LineCommand::Listen).await,
             Command::EndUtterance => self.tell(LineCommand::EndUtterance).await,
+            Command::DropUtterance => self.tell(LineCommand::DropUtterance).await,
+            // Asked of lines that tell pauses; there is none yet.
+            Command::Transcribe { .. } => {}
+            Command::ForgetClips { clips } => self.clips.retain(|clip, _| !clips.contains(clip)),
             Command::StartTurn(request) => self.start_turn(request),
             Command::CancelTurn { turn } => self.cancel_turn(turn),
             Command::Synthesize { clip, kind, text } => self.synthesize(clip, kind, text),
-            Command::Play { playback, items } => {
+            Command::Play { playback, items, skip } => {
                 let sounds: Vec<_> = items.into_iter().filter_map(|item| self.sound(item)).collect();
                 self.played.insert(playback, sounds.iter().map(Played::from).collect());
-                self.tell(LineCommand::Play { playback, sounds }).await;
+                self.tell(LineCommand::Play { playback, sounds, skip }).await;
             }
             Command::StopPlayback { playback } => self.tell(LineCommand::Stop { playback }).await,
             Command::Dial => self.tell(LineCommand::Dial).await,
@@ -273,9 +277,12 @@ impl Session {
     }
 
     fn start_turn(&mut self, request: TurnRequest) {
-        let TurnRequest { turn, utterances, earlier_text, history, instructions, budget } = request;
+        let TurnRequest { turn, utterances, earlier_text, history, instructions, budget, is_speculative } =
+            request;
         let prompt: Vec<_> = std::iter::once(self.assistant.prompt.clone()).chain(instructions).collect();
-        self.record.update(|status| status.turns += 1);
+        if !is_speculative {
+            self.record.update(|status| status.turns += 1);
+        }
         let recordings = utterances
             .iter()
             .filter_map(|utterance| self.recordings.get(utterance))
@@ -313,6 +320,9 @@ impl Session {
     fn note(&mut self, notice: Notice) {
         if let Notice::StateChanged { state, activity } = &notice {
             self.record.update(|status| (status.state, status.activity) = (*state, *activity));
+        }
+        if let Notice::SpeculationSettled { outcome: SpeculationOutcome::Kept, .. } = &notice {
+            self.record.update(|status| status.turns += 1);
         }
         if let Notice::TurnTimings { parts, .. } = &notice {
             for part in parts {

@@ -98,6 +98,16 @@ impl Screen {
                 Colour::Dim,
                 format!("turn {} given up: {}", cancelled.turn_id, cancelled.reason().as_str_name()),
             ),
+            Event::SpeechDismissed(dismissed) => {
+                (Colour::Dim, format!("dismissed: {} {}", dismissed.reason().as_str_name(), dismissed.text))
+            }
+            Event::InterruptionRepaired(repaired) => {
+                (Colour::Assistant, format!("assistant  goes on after playback {}", repaired.playback_id))
+            }
+            Event::SpeculationSettled(settled) => (
+                Colour::Dim,
+                format!("turn {} begun early: {}", settled.turn_id, settled.outcome().as_str_name()),
+            ),
             Event::Degraded(degraded) => (Colour::Warning, format!("degraded: {}", degraded.reason)),
             Event::DigitPressed(digit) => (Colour::Caller, format!("caller     pressed {}", digit.digit)),
             Event::AnswererDetected(found) => {
@@ -110,7 +120,10 @@ impl Screen {
             Event::DigitsSent(sent) => (Colour::Dim, format!("digits dialled: {}", sent.digits)),
             Event::TransferConnected(_) => (Colour::Dim, "transferred".into()),
             Event::TransferFailed(_) => (Colour::Warning, "nobody took the call over".into()),
-            Event::ReplyDelta(_) | Event::PlaybackFinished(_) | Event::TurnTimings(_) => return None,
+            Event::SpeechEnded(_)
+            | Event::ReplyDelta(_)
+            | Event::PlaybackFinished(_)
+            | Event::TurnTimings(_) => return None,
         })
     }
 

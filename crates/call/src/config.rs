@@ -25,6 +25,23 @@ pub struct Config {
     pub can_transfer: bool,
     /// What the assistant is told beyond its prompt, in order.
     pub instructions: Vec<String>,
+    /// BCP 47 tag of the language that is spoken: whether words sound finished depends on it.
+    pub language: String,
+    /// How long a caller is silent who has finished, where the line leaves it to the call to tell.
+    pub endpoint: Endpoint,
+    /// Whether turns begin when an utterance is likely to be over, at the cost of requests that come to nothing.
+    pub speculation: bool,
+    /// Whether the line can begin to play in the middle of a clip.
+    pub can_seek: bool,
+}
+
+/// How long a caller is silent who has finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// After words that are not known to want more.
+    pub silence: Duration,
+    /// After words that want more: a number in dictation, "and", "my number is".
+    pub long_silence: Duration,
 }
 
 impl Default for Config {
@@ -40,7 +57,17 @@ impl Default for Config {
             max_turns: 200,
             can_transfer: false,
             instructions: Vec::new(),
+            language: "en-US".into(),
+            endpoint: Endpoint::default(),
+            speculation: false,
+            can_seek: false,
         }
+    }
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self { silence: Duration::from_millis(500), long_silence: Duration::from_millis(1_200) }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The core's two alphabets: what happened, and what is to be done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use voice_speech::Completeness;
 
 use crate::{ClipId, Destination, Message, Notice, PlaybackId, PlaybackKind, TurnId, UtteranceId};
 
@@ -11,8 +13,34 @@ pub enum Event {
     Answered,
     /// The caller began to speak.
     SpeechStarted,
-    /// The line's own recogniser has words so far; a hint.
+    /// The caller is silent within an utterance whose audio the line holds. Told by lines that leave it to the call
+    /// when an utterance is over.
+    SpeechPaused {
+        /// The line's handle of it.
+        utterance: UtteranceId,
+        /// When his voice was last heard.
+        silent_since: Instant,
+        /// How much voice the utterance has so far.
+        voiced: Duration,
+    },
+    /// He goes on after a pause.
+    SpeechResumed,
+    /// Words of the utterance that is going on, as far as they are recognised.
     PartialHeard {
+        /// The words.
+        text: String,
+        /// How much of them, in code points from the beginning, will not change any more.
+        stable: usize,
+        /// Who recognised them.
+        source: Recogniser,
+        /// How finished they are by the judgement of whoever recognised them; `None` leaves it to their text.
+        completeness: Option<Completeness>,
+    },
+    /// All words of an utterance up to the pause at which [`Command::Transcribe`] asked for them; empty if there are
+    /// none.
+    Transcribed {
+        /// The utterance.
+        utterance: UtteranceId,
         /// The words.
         text: String,
     },
@@ -51,7 +79,16 @@ pub enum Event {
         /// Its exact playing time.
         duration: Duration,
     },
-    /// A clip could not be made.
+    /// A clip that is still being made has become longer. The first time makes it playable.
+    ClipGrew {
+        /// The clip.
+        clip: ClipId,
+        /// Its playing time by now.
+        duration: Duration,
+        /// Whether that is all of it.
+        is_complete: bool,
+    },
+    /// A clip could not be made; if it had grown already, it ends where it is.
     ClipFailed {
         /// The clip.
         clip: ClipId,
@@ -60,6 +97,13 @@ pub enum Event {
     PlaybackStarted {
         /// The playback.
         playback: PlaybackId,
+    },
+    /// So much of a playback has been heard by now; corrects what the clock says.
+    PlaybackReached {
+        /// The playback.
+        playback: PlaybackId,
+        /// Playing time from where it began.
+        position: Duration,
     },
     /// A playback is over, by its end or by being stopped.
     PlaybackFinished {
@@ -99,6 +143,15 @@ pub enum Event {
     HungUp,
     /// The telephony provider lost the call.
     LineFailed,
+}
+
+/// Who recognised words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recogniser {
+    /// The line's own recogniser: a hint.
+    Line,
+    /// Our worker: what replies are made from.
+    Worker,
 }
 
 /// Why somebody who was called is not to be had.
@@ -151,8 +204,17 @@ pub enum Command {
     Screen,
     /// Listen from now on, until the call ends.
     Listen,
-    /// End the utterance that is going on: it has become too long.
+    /// End the utterance that is going on. The line answers [`Event::SpeechEnded`] and [`Event::UtteranceEnded`] at
+    /// once, and listens for the next one.
     EndUtterance,
+    /// Forget the utterance that is going on: nothing was said in it. The line tells no end of it, and listens for the
+    /// next one.
+    DropUtterance,
+    /// Have the words of an utterance recognised up to its pause, at once: [`Event::Transcribed`].
+    Transcribe {
+        /// The utterance.
+        utterance: UtteranceId,
+    },
     /// Begin to work on a turn.
     StartTurn(TurnRequest),
     /// Stop working on a turn.
@@ -169,12 +231,19 @@ pub enum Command {
         /// The words; empty only for a greeting that is the operator's own recording.
         text: String,
     },
+    /// Stop making these clips, and forget them: they will not be played, or not again.
+    ForgetClips {
+        /// Which.
+        clips: Vec<ClipId>,
+    },
     /// Play to the caller. Never given while another playback is on.
     Play {
         /// The id to report it by.
         playback: PlaybackId,
         /// What to play, in order.
         items: Vec<Item>,
+        /// How much of the first item is left out; zero unless the line can seek.
+        skip: Duration,
     },
     /// Fall silent.
     StopPlayback {
@@ -212,6 +281,9 @@ pub struct TurnRequest {
     pub instructions: Vec<String>,
     /// How long the turn may take.
     pub budget: Duration,
+    /// Whether the last utterance is only likely to be over, and its audio still open. When it is over, the turn goes on as
+    /// it is; if the caller goes on, it is cancelled.
+    pub is_speculative: bool,
 }
 
 /// One thing to play.

@@ -38,7 +38,7 @@ impl Invariants {
             return Err("a command that acts on a call after its end");
         }
         match command {
-            Command::Play { playback, items } => {
+            Command::Play { playback, items, .. } => {
                 if !self.is_free(now) {
                     return Err("two playbacks at once");
                 }
@@ -76,8 +76,11 @@ impl Invariants {
             | Command::SendDigits { .. }
             | Command::Listen
             | Command::EndUtterance
+            | Command::DropUtterance
+            | Command::Transcribe { .. }
             | Command::CancelTurn { .. }
             | Command::Synthesize { .. }
+            | Command::ForgetClips { .. }
             | Command::Transfer { .. }
             | Command::HangUp
             | Command::Report(_) => {}

@@ -31,10 +31,14 @@ mod turn;
 mod tests;
 
 pub use call::{Activity, Call, State};
-pub use config::{Config, Phrases};
-pub use event::{Answerer, Command, DialFailure, Event, Item, Progress, TurnRequest};
+pub use config::{Config, Endpoint, Phrases};
+pub use event::{Answerer, Command, DialFailure, Event, Item, Progress, Recogniser, TurnRequest};
 pub use fillers::{fillers, languages as filler_languages};
 pub use history::{Message, Role};
 pub use ids::{ClipId, PlaybackId, SayId, TurnId, UtteranceId};
-pub use notice::{CancelReason, EndReason, Notice, PlaybackKind, SayOutcome, TimedPart};
+pub use notice::{
+    CancelReason, DismissReason, EndReason, EndpointReason, Notice, PlaybackKind, SayOutcome,
+    SpeculationOutcome, TimedPart,
+};
 pub use request::{Destination, Refusal, Voicemail};
+pub use voice_speech::Completeness;

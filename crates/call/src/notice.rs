@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Activity, Answerer, PlaybackId, SayId, State, TurnId};
+use crate::{Activity, Answerer, PlaybackId, Recogniser, SayId, State, TurnId};
 
 /// What a playback is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,43 @@ pub enum SayOutcome {
     Unsaid,
 }
 
+/// How the end of an utterance was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointReason {
+    /// The line told it.
+    Line,
+    /// By a short silence.
+    ShortSilence,
+    /// By a long silence: the words want more.
+    LongSilence,
+    /// It had become too long.
+    TooLong,
+}
+
+/// Why an utterance wants no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DismissReason {
+    /// There was too little voice, or no words.
+    Noise,
+    /// It only says that he listens.
+    Backchannel,
+}
+
+/// What became of a turn that was begun on a likely end of the utterance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpeculationOutcome {
+    /// The utterance was over: the reply is heard.
+    Kept,
+    /// The caller went on: nobody has heard of it.
+    CallerWentOn,
+    /// It could not be answered; it will be tried again.
+    Failed,
+    /// Nothing was said that wants an answer.
+    NothingSaid,
+    /// The call ended.
+    CallEnded,
+}
+
 /// One named part of a turn's time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimedPart {
@@ -105,10 +142,28 @@ pub enum Notice {
     },
     /// The caller began to speak.
     SpeechStarted,
-    /// The line's recogniser has words so far.
+    /// The caller has finished an utterance.
+    SpeechEnded {
+        /// How that was told.
+        reason: EndpointReason,
+        /// How long he had been silent; zero where the line does not say.
+        silence: Duration,
+    },
+    /// What the caller said, or the noise that he made, wants no answer.
+    SpeechDismissed {
+        /// Why.
+        reason: DismissReason,
+        /// The words, if there were any.
+        text: String,
+    },
+    /// Words so far of the utterance that is going on.
     PartialTranscript {
         /// The words.
         text: String,
+        /// How much of them, in code points from the beginning, will not change any more.
+        stable: usize,
+        /// Who recognised them.
+        source: Recogniser,
     },
     /// What the caller said in a turn.
     Transcript {
@@ -159,6 +214,24 @@ pub enum Notice {
         /// What the caller had heard of it.
         heard: String,
     },
+    /// A playback that was broken off by something that was no interruption goes on.
+    InterruptionRepaired {
+        /// The playback that was broken off; a new one goes on with it.
+        playback: PlaybackId,
+        /// What it was for.
+        kind: PlaybackKind,
+        /// The turn it belonged to.
+        turn: Option<TurnId>,
+        /// From the end of the noise to now, where the line tells its end.
+        silence: Duration,
+    },
+    /// It is known whether a turn that was begun on a likely end of the utterance was begun rightly.
+    SpeculationSettled {
+        /// The turn.
+        turn: TurnId,
+        /// What became of it.
+        outcome: SpeculationOutcome,
+    },
     /// A turn could not be answered.
     TurnFailed {
         /// The turn.
@@ -179,6 +252,8 @@ pub enum Notice {
         turn: TurnId,
         /// Contiguous parts; they sum to the whole.
         parts: Vec<TimedPart>,
+        /// How much later the reply would have sounded if the turn had begun with the end of the utterance.
+        won: Duration,
     },
     /// Something is not as it should be.
     Degraded {

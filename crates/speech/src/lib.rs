@@ -2,11 +2,13 @@
 //! engine's limit, and the words that had been heard when a playback stopped. Pure.
 
 mod clause;
+mod completeness;
 mod heard;
 mod pack;
 mod speech_text;
 
 pub use clause::{Clause, ClauseSplitter};
+pub use completeness::Completeness;
 pub use heard::heard;
 pub use pack::pack;
 pub use speech_text::{Spoken, for_speech, spoken};

@@ -228,7 +228,8 @@ impl RecordingLine {
         match command {
             LineCommand::Answer => self.answer(false),
             // Only a line that is placed dials, and it has by now.
-            LineCommand::Dial => {}
+            // The platform ends utterances here, so none is open to be forgotten.
+            LineCommand::Dial | LineCommand::DropUtterance => {}
             LineCommand::Screen => self.screen(),
             LineCommand::SendDigits { digits } => self.send_digits(&digits),
             LineCommand::Listen => self.is_listening = true,
@@ -236,7 +237,7 @@ impl RecordingLine {
                 self.stop_ear();
                 self.end_utterance().await;
             }
-            LineCommand::Play { playback, sounds } => self.play(playback, sounds),
+            LineCommand::Play { playback, sounds, skip: _ } => self.play(playback, sounds),
             LineCommand::Stop { playback } => self.stop(playback).await,
             LineCommand::Transfer { number } => self.transfer(&number),
             LineCommand::HangUp => {

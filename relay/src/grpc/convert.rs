@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use voice_call::{
-    Activity, Answerer, CancelReason, EndReason, Notice, PlaybackKind, SayOutcome, State, TimedPart, TurnId,
+    Activity, Answerer, CancelReason, DismissReason, EndReason, EndpointReason, Notice, PlaybackKind,
+    Recogniser, SayOutcome, SpeculationOutcome, State, TimedPart, TurnId,
 };
 use voice_proto::relay::v1 as pb;
 
@@ -155,14 +156,38 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
             end_reason: to_end_reason(state).into(),
         }),
         Notice::SpeechStarted => Event::SpeechStarted(pb::SpeechStarted {}),
-        Notice::PartialTranscript { text } => Event::Transcript(pb::CallTranscript {
+        Notice::SpeechEnded { reason, silence } => Event::SpeechEnded(pb::SpeechEnded {
+            reason: match reason {
+                EndpointReason::Line => pb::EndpointReason::Provider,
+                EndpointReason::ShortSilence => pb::EndpointReason::ShortSilence,
+                EndpointReason::LongSilence => pb::EndpointReason::LongSilence,
+                EndpointReason::TooLong => pb::EndpointReason::TooLong,
+            }
+            .into(),
+            silence_duration: Some(to_duration(silence)),
+        }),
+        Notice::SpeechDismissed { reason, text } => Event::SpeechDismissed(pb::SpeechDismissed {
+            reason: match reason {
+                DismissReason::Noise => pb::DismissReason::Noise,
+                DismissReason::Backchannel => pb::DismissReason::Backchannel,
+            }
+            .into(),
+            text,
+        }),
+        Notice::PartialTranscript { text, stable, source } => Event::Transcript(pb::CallTranscript {
             turn_id: String::new(),
             text,
             is_final: false,
-            source: pb::TranscriptSource::Provider.into(),
+            source: match source {
+                Recogniser::Line => pb::TranscriptSource::Provider,
+                Recogniser::Worker => pb::TranscriptSource::Worker,
+            }
+            .into(),
+            stable_length: i32::try_from(stable).unwrap_or(i32::MAX),
         }),
         Notice::Transcript { turn, text } => Event::Transcript(pb::CallTranscript {
             turn_id: turn.to_string(),
+            stable_length: text.chars().count().try_into().unwrap_or(i32::MAX),
             text,
             is_final: true,
             source: pb::TranscriptSource::Worker.into(),
@@ -207,10 +232,30 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
             }
             .into(),
         }),
-        Notice::TurnTimings { turn, parts } => Event::TurnTimings(pb::TurnTimings {
+        Notice::InterruptionRepaired { playback, kind, turn, silence } => {
+            Event::InterruptionRepaired(pb::InterruptionRepaired {
+                playback_id: playback.0.into(),
+                kind: to_kind(kind).into(),
+                turn_id: to_turn_id(turn),
+                silence_duration: Some(to_duration(silence)),
+            })
+        }
+        Notice::SpeculationSettled { turn, outcome } => Event::SpeculationSettled(pb::SpeculationSettled {
+            turn_id: turn.to_string(),
+            outcome: match outcome {
+                SpeculationOutcome::Kept => pb::SpeculationOutcome::Kept,
+                SpeculationOutcome::CallerWentOn => pb::SpeculationOutcome::CallerWentOn,
+                SpeculationOutcome::Failed => pb::SpeculationOutcome::Failed,
+                SpeculationOutcome::NothingSaid => pb::SpeculationOutcome::NothingSaid,
+                SpeculationOutcome::CallEnded => pb::SpeculationOutcome::CallEnded,
+            }
+            .into(),
+        }),
+        Notice::TurnTimings { turn, parts, won } => Event::TurnTimings(pb::TurnTimings {
             turn_id: turn.to_string(),
             total_duration: Some(to_duration(parts.iter().map(|part| part.duration).sum())),
             parts: parts.into_iter().map(to_part).collect(),
+            won_duration: Some(to_duration(won)),
         }),
         Notice::Degraded { reason } => Event::Degraded(pb::Degraded { reason: reason.to_owned() }),
         Notice::AnswererDetected { answerer } => Event::AnswererDetected(pb::AnswererDetected {

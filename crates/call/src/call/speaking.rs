@@ -1,6 +1,6 @@
 //! Saying things, and being interrupted.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::talk::{Caller, Cx, Interrupted, Talk};
 use crate::{
@@ -64,7 +64,7 @@ impl Talk {
         if let Some(playing) = self.mouth.start_next(cx.now, playback) {
             cx.out.last_playback = playback.0;
             let items = playing.pieces.iter().map(Piece::item).collect();
-            cx.out.push(Command::Play { playback, items });
+            cx.out.push(Command::Play { playback, items, skip: Duration::ZERO });
         }
     }
 
@@ -94,7 +94,7 @@ impl Talk {
         turn.has_sounded = true;
         turn.mark("playback", cx.now);
         self.pace.learn(turn, cx.now);
-        cx.out.report(Notice::TurnTimings { turn: turn.id, parts: turn.timed_parts() });
+        cx.out.report(Notice::TurnTimings { turn: turn.id, parts: turn.timed_parts(), won: Duration::ZERO });
     }
 
     pub(super) fn playback_finished(&mut self, cx: &mut Cx<'_>, playback: PlaybackId) {

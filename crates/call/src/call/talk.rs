@@ -151,7 +151,9 @@ impl Talk {
             Event::SpeechAbandoned => self.speech_abandoned(cx),
             Event::SpeechEnded => self.speech_ended(cx),
             Event::UtteranceEnded { utterance } => self.utterance_ended(cx, utterance),
-            Event::PartialHeard { text } => cx.out.report(Notice::PartialTranscript { text }),
+            Event::PartialHeard { text, stable, source, completeness: _ } => {
+                cx.out.report(Notice::PartialTranscript { text, stable, source });
+            }
             Event::DigitPressed { digit } => {
                 self.quiet_since = cx.now;
                 cx.out.report(Notice::DigitPressed { digit });
@@ -177,8 +179,14 @@ impl Talk {
             }
             Event::DrainStarted => self.is_draining = true,
             Event::DigitsSent | Event::DigitsFailed => self.digits_over(cx, Some(&event)),
+            // Pauses and clips in the making are not acted on yet.
+            Event::SpeechPaused { .. }
+            | Event::SpeechResumed
+            | Event::Transcribed { .. }
+            | Event::ClipGrew { .. }
+            | Event::PlaybackReached { .. }
             // Nothing to hand over, answered already, found out too late, or handled by the call itself.
-            Event::TransferConnected
+            | Event::TransferConnected
             | Event::TransferFailed
             | Event::AnswererDetected { .. }
             | Event::MachineReady

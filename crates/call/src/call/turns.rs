@@ -89,6 +89,7 @@ impl Talk {
             history: history.messages(),
             instructions: cx.config.instructions.clone(),
             budget: cx.config.turn_budget,
+            is_speculative: false,
         }));
         let mut turn = Turn::new(id, cx.now, speech_ended, utterances, text);
         turn.filler_after = if self.last_turn_had_filler && self.failures == 0 {

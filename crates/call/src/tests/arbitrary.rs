@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::{
-    Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, State, TurnId,
-    UtteranceId, Voicemail, invariants::Invariants,
+    Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, Recogniser,
+    State, TurnId, UtteranceId, Voicemail, invariants::Invariants,
 };
 
 /// An event that refers to the newest turn, clip and playback, or to older ones.
@@ -24,7 +24,12 @@ fn event(latest: (u32, u32, u32)) -> impl Fn(&(u8, u8)) -> Event {
             3 => Event::SpeechAbandoned,
             4 => Event::SpeechEnded,
             5 | 6 => Event::UtteranceEnded { utterance: UtteranceId(back) },
-            7 => Event::PartialHeard { text: "so far".into() },
+            7 => Event::PartialHeard {
+                text: "so far".into(),
+                stable: 0,
+                source: Recogniser::Worker,
+                completeness: None,
+            },
             8 => progress(Progress::Started),
             9 => progress(Progress::Fetched),
             10 => progress(Progress::Transcript("what was said".into())),

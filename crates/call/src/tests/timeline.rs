@@ -223,7 +223,7 @@ impl Timeline {
                 .unwrap_or_else(|rule| panic!("{rule}: {command:?}"));
             match &command {
                 Command::Synthesize { clip, kind, text } => self.pending.push((*clip, *kind, text.clone())),
-                Command::Play { playback, items } => {
+                Command::Play { playback, items, .. } => {
                     let duration = items.iter().map(|item| self.item_duration(item)).sum();
                     self.plays.push((*playback, items.clone(), self.now));
                     self.on = Some((*playback, duration));

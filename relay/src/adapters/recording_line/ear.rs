@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use voice_call::Event;
+use voice_call::{Event, Recogniser};
 use voice_signalwire::{Collect, CollectEvent, Error, Heard};
 
 use super::{Answered, RecordingLine, control_id};
@@ -137,7 +137,13 @@ impl RecordingLine {
             Heard::Speech { is_final: true, .. } => self.end_utterance().await,
             Heard::Speech { text, is_final: false } => {
                 self.speech_started().await;
-                self.tell(Event::PartialHeard { text }).await;
+                self.tell(Event::PartialHeard {
+                    text,
+                    stable: 0,
+                    source: Recogniser::Line,
+                    completeness: None,
+                })
+                .await;
             }
             Heard::Digits(digits) => {
                 self.abandon_speech().await;
