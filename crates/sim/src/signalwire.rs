@@ -6,17 +6,18 @@
 //!
 //! | control route | what it does |
 //! |---|---|
-//! | `POST /sim/calls` `{"from","to","context"}` | a caller rings → `{"call_id"}` |
+//! | `POST /sim/calls` `{"from","to","context"}` | a caller rings → `{"call_id"}`; with `voice_url` instead of `context` cXML documents conduct the call |
 //! | `POST /sim/calls/{id}/say?text=` body: WAV or MP3 | the caller says it, after what is queued → `{"duration_ms"}` |
 //! | `POST /sim/calls/{id}/digits` `{"digits"}` | the caller presses keys |
 //! | `POST /sim/calls/{id}/hangup` | the caller hangs up |
+//! | `POST /sim/calls/{id}/drop_streams` | its media sockets are gone, without a close frame |
 //! | `GET /sim/calls`, `GET /sim/calls/{id}` | state, commands, playbacks, caller's speech, recordings, violations |
 //! | `GET /sim/calls/{id}/heard.wav?format=mulaw\|pcm` | what the caller heard since the answer, in true time |
 //! | `GET /sim/calls/{id}/line.wav` | both sides, mixed |
 //! | `GET /sim/calls/{id}/silences?from_ms=&to_ms=` | `{"longest_ms","gaps":[{"from_ms","to_ms"}]}` in what he heard |
 //! | `GET /sim/events?after=&follow=` | everything that happened, as NDJSON with gapless `n` and `at_ms` |
 //! | `GET /sim/stats` | `{"violations","open_sockets","calls_live","unacked","now_ms"}` |
-//! | `GET`, `PUT /sim/faults` | `{"rules":[{"when","then","skip"?,"times"?}],"recordings"?,"connect_fails"?}` |
+//! | `GET`, `PUT /sim/faults` | `{"rules":[{"when","then","skip"?,"times"?}],"recordings"?,"connect_fails"?,"streams"?}` |
 //! | `GET`, `PUT /sim/telephones` | `{"+1555…":{"does","after_ms","says_ms","beep"}}`: who is called, and what comes of it |
 //! | `GET`, `PUT /sim/switches` | readings of unresolved behaviour; a `PUT` may name only some |
 //! | `POST /sim/drop` | every socket is gone, without a close frame |
@@ -27,7 +28,8 @@
 //! `refuse` (`code`: a number is a JSON-RPC error, a string a result code), `duplicate` or `reorder`. A collect's
 //! states are `start_of_input`, `partial`, `final` and `error`. `recordings` is `{"kind": …}` with `missing`, `late`
 //! (`ms`), `empty`, `not_audio`, `too_large` (`bytes`), `redirect` (`url`), `status` (`status`) or `slow`
-//! (`ms_per_kilobyte`).
+//! (`ms_per_kilobyte`). `streams` is what the way to and from media sockets does: `jitter_ms`, `lose_percent`,
+//! `double_percent`, `late_percent` with `late_ms`, `reader_stalls` and `open_fails` (a reason).
 //!
 //! A telephone `does` `answer` (the default), `busy`, `no_answer` or `fail`, `after_ms` of ringing (300). Whoever answers
 //! speaks for `says_ms`, and a machine has a `beep` then: `calling.detect` judges by what it hears. What a client dials
@@ -36,12 +38,19 @@
 //! All `_ms` moments are on one monotonic clock that starts with the process. `--speed` above 1 scales the caller's
 //! audio alone: he speaks faster than life, and what listens to him (recordings, collects) counts his time.
 //!
-//! Not simulated: several devices of one dial, media streams, taps, detection of faxes and digits, stereo and MP3
-//! recordings, sound between two legs.
+//! Media streams are opened as the platform opens them, over `ws://` to this machine too: `calling.connect` to a `stream`
+//! device, `calling.stream`, `calling.tap` to a WebSocket, and `<Connect><Stream>` or `<Start><Stream>` of a document.
+//! Frames go out in real time; what comes back waits in a play-out buffer that `clear` empties, and a call's `streams` tell
+//! its marks, clears, underruns (sound that came too late within a clause, which ends with a mark) and the most that ever
+//! waited. Webhooks are forms signed with `--signing-key`. `stream_dialect` chooses whose messages are spoken.
+//!
+//! Not simulated: several devices of one dial, RTP taps, detection of faxes and digits, stereo and MP3 recordings, sound
+//! between two telephones.
 
 mod call;
 mod clock;
 mod control;
+mod documents;
 mod faults;
 mod hub;
 mod journal;
@@ -52,6 +61,7 @@ mod platform;
 mod recordings;
 mod requests;
 mod socket;
+mod streams;
 mod switches;
 mod telephones;
 mod tls;
@@ -68,7 +78,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use self::platform::{Platform, Setup};
-pub use self::switches::Switches;
+pub use self::switches::{Dialect, StreamEvents, Switches};
 
 /// Time for a TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,6 +103,9 @@ pub struct Args {
     /// Token that clients must know.
     #[arg(long, default_value = "sim-token")]
     pub token: String,
+    /// Key that webhooks are signed with.
+    #[arg(long, default_value = "sim-signing-key")]
+    pub signing_key: String,
     /// Certificate in PEM.
     #[arg(long, requires = "tls_key", conflicts_with = "tls_self_signed")]
     pub tls_cert: Option<PathBuf>,
@@ -167,6 +180,7 @@ impl Simulator {
         let platform = Platform::build(Setup {
             project: args.project,
             token: args.token,
+            signing_key: args.signing_key,
             recordings_url: format!("{http_url}/recordings"),
             speed: args.speed,
             switches: args.switches,

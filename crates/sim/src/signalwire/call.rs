@@ -12,6 +12,8 @@ mod dialling;
 mod output;
 mod playback;
 mod recording;
+mod script;
+mod streams;
 mod view;
 
 use std::{
@@ -30,15 +32,20 @@ use self::{
     dialling::Dialled,
     playback::Playback,
     recording::{Recording, RecordingEnd},
+    script::{DocumentLog, Script},
+    streams::{MediaStream, StreamLog},
     view::{CommandLog, PlaybackLog, RecordingLog},
 };
 pub(crate) use self::{
     caller::Utterance,
     dialling::NewDial,
     output::{Output, Passed},
+    script::Verb,
+    streams::{Message, OpenSocket, ToSocket},
 };
 use super::{
     clock::Now,
+    faults::StreamFaults,
     params::{ControlId, EndReason},
     switches::Switches,
     telephones::Telephones,
@@ -63,6 +70,8 @@ pub(crate) struct World {
     pub(crate) switches: Switches,
     /// A transfer fails with this reason.
     pub(crate) connect_fails: Option<String>,
+    /// What the network does to media streams.
+    pub(crate) stream_faults: StreamFaults,
     /// Who can be called.
     pub(crate) telephones: Telephones,
 }
@@ -115,6 +124,10 @@ pub(crate) struct Call {
     sending: Option<SendingDigits>,
     bridge: Option<Bridge>,
     detection: Option<Detection>,
+    /// Media streams that are open or being opened.
+    streams: Vec<MediaStream>,
+    /// What a document has the platform do, on a call without a RELAY client.
+    script: Option<Script>,
     /// What detections said.
     detected: Vec<&'static str>,
     /// Set if the client made the call.
@@ -128,6 +141,8 @@ pub(crate) struct Call {
     commands: Vec<CommandLog>,
     playbacks: Vec<PlaybackLog>,
     recordings: Vec<RecordingLog>,
+    stream_logs: Vec<StreamLog>,
+    documents: Vec<DocumentLog>,
     violations: Vec<String>,
     outputs: VecDeque<Output>,
 }
@@ -163,6 +178,8 @@ impl Call {
             sending: None,
             bridge: None,
             detection: None,
+            streams: Vec::new(),
+            script: None,
             detected: Vec::new(),
             dialled: None,
             controls: HashMap::new(),
@@ -171,6 +188,8 @@ impl Call {
             commands: Vec::new(),
             playbacks: Vec::new(),
             recordings: Vec::new(),
+            stream_logs: Vec::new(),
+            documents: Vec::new(),
             violations: Vec::new(),
             outputs: VecDeque::new(),
         }
@@ -195,6 +214,7 @@ impl Call {
     pub(crate) fn waits_for_consumer(&self, context: &str) -> bool {
         self.state == State::Created { offer_again: None }
             && self.owner.is_none()
+            && self.script.is_none()
             && self.ring.context == context
     }
 
@@ -211,7 +231,7 @@ impl Call {
 
     /// Whether it was passed or has not been offered yet: nobody controls it.
     pub(crate) fn waits_for_offer(&self) -> bool {
-        matches!(self.state, State::Created { .. }) && self.owner.is_none()
+        matches!(self.state, State::Created { .. }) && self.owner.is_none() || self.script.is_some()
     }
 
     /// Its session is no more; whoever sends the next command has it.
@@ -249,6 +269,7 @@ impl Call {
         }
         self.note("caller_pressed", json!({ "digits": digits }));
         for digit in digits.chars() {
+            self.stream_digit(digit);
             if self.recording.as_ref().is_some_and(|recording| recording.is_ended_by(digit)) {
                 self.end_recording(RecordingEnd::Finished);
             }
@@ -280,7 +301,10 @@ impl Call {
             State::Created { .. } if self.ticks >= RING_TICKS => self.end("noAnswer", world),
             State::Dialling => self.advance_dialling(world),
             State::Created { .. } | State::HandedOver | State::Ended => {}
-            State::Answered => self.carry_audio(world),
+            State::Answered => {
+                self.carry_audio(world);
+                self.advance_script(world);
+            }
             State::Ending { reason } => {
                 let reason = serde_json::to_value(reason).expect("a plain enum");
                 self.end(reason.as_str().expect("a plain enum is a string"), world);
@@ -292,6 +316,7 @@ impl Call {
     fn carry_audio(&mut self, world: &World) {
         let mut ear = [0.0; FRAME_SAMPLES];
         self.play_frame(&mut ear);
+        self.play_streams(&mut ear);
         if let Some(recording) = &mut self.recording {
             recording.beep(&mut ear);
         }
@@ -329,13 +354,15 @@ impl Call {
         self.take_collected(heard);
         let detected = self.detection.as_mut().map(|detection| detection.frame(&frame)).unwrap_or_default();
         self.take_detected(detected);
+        self.stream_frame(&frame.samples, ear, world);
     }
 
     /// The call is over for both sides.
     fn end(&mut self, reason: &str, world: &World) {
         let with_events = world.switches.operations_end_before_call;
         self.abandon_operations(with_events);
-        self.leave_bridge();
+        self.leave_bridge("call_ended");
+        self.close_streams("call_ended");
         self.caller.fall_silent();
         self.state = State::Ended;
         self.ended_at_ms = Some(self.now.at_ms);
@@ -355,6 +382,7 @@ impl Call {
             self.take_collected(vec![Collected::error(collect)]);
         }
         self.take_detected(vec![Detected::Finished]);
+        self.stop_listening_streams();
         self.sending = None;
         if !with_events {
             let added = self.outputs.split_off(kept);

@@ -47,6 +47,7 @@ pub(crate) fn router(platform: Arc<Platform>) -> Router {
         .route("/sim/calls/{id}/say", post(say))
         .route("/sim/calls/{id}/digits", post(press))
         .route("/sim/calls/{id}/hangup", post(hang_up))
+        .route("/sim/calls/{id}/drop_streams", post(drop_streams))
         .route("/sim/calls/{id}/heard.wav", get(heard))
         .route("/sim/calls/{id}/line.wav", get(both_sides))
         .route("/sim/calls/{id}/silences", get(silences))
@@ -79,16 +80,30 @@ fn find(platform: &Platform, id: &str) -> Result<Arc<Line>, Problem> {
 // --- the caller
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RingRequest {
     from: String,
     to: String,
-    context: String,
+    #[serde(flatten)]
+    conductor: Conductor,
+}
+
+/// Who conducts a call.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Conductor {
+    /// A RELAY client that receives this context.
+    Context(String),
+    /// Documents, the first of which is here.
+    VoiceUrl(String),
 }
 
 async fn ring(State(platform): Shared, Json(request): Json<RingRequest>) -> Json<Value> {
-    let RingRequest { from, to, context } = request;
-    let call_id = line::ring(&platform, Ring { from, to, context });
+    let RingRequest { from, to, conductor } = request;
+    let ring = |context| Ring { from, to, context };
+    let call_id = match conductor {
+        Conductor::Context(context) => line::ring(&platform, ring(context)),
+        Conductor::VoiceUrl(url) => line::ring_conducted(&platform, ring(String::new()), url),
+    };
     Json(json!({ "call_id": call_id }))
 }
 
@@ -147,6 +162,14 @@ async fn hang_up(State(platform): Shared, Path(id): Path<String>) -> Result<Json
     call.hang_up(&platform.world());
     line::settle(&platform, &line, &mut call);
     Ok(Json(json!({})))
+}
+
+/// The media sockets of a call are gone, without a close frame.
+async fn drop_streams(State(platform): Shared, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let line = find(&platform, &id)?;
+    let sockets: Vec<_> = line.sockets().values().cloned().collect();
+    sockets.iter().for_each(|socket| socket.gone.cancel());
+    Ok(Json(json!({ "dropped": sockets.len() })))
 }
 
 // --- looking

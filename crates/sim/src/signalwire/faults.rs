@@ -14,6 +14,28 @@ pub(crate) struct Faults {
     pub(crate) recordings: Option<RecordingFault>,
     /// A `calling.connect` fails with this reason instead of connecting.
     pub(crate) connect_fails: Option<String>,
+    /// What is wrong with the way between the platform and media sockets.
+    pub(crate) streams: StreamFaults,
+}
+
+/// What is wrong with the way between the platform and media sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StreamFaults {
+    /// Frames of the caller are up to so much late, in order.
+    pub(crate) jitter_ms: u64,
+    /// So many of a hundred never go out.
+    pub(crate) lose_percent: u8,
+    /// So many go out twice.
+    pub(crate) double_percent: u8,
+    /// So many go out `late_ms` later, behind those that follow.
+    pub(crate) late_percent: u8,
+    /// How late.
+    pub(crate) late_ms: u64,
+    /// The platform reads nothing of what a client sends, for as long as this holds.
+    pub(crate) reader_stalls: bool,
+    /// A socket cannot be opened, for this reason.
+    pub(crate) open_fails: Option<String>,
 }
 
 /// One thing that goes wrong.
@@ -152,6 +174,11 @@ impl FaultBox {
     /// What is in force now.
     pub(crate) fn current(&self) -> Faults {
         self.lock().clone()
+    }
+
+    /// What is wrong with media streams now.
+    pub(crate) fn streams(&self) -> StreamFaults {
+        self.lock().streams.clone()
     }
 
     /// What to do to a request.

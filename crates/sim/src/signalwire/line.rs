@@ -1,19 +1,22 @@
 //! The shell around a call: its 20 ms clock, and the carrying out of what it wants done.
 //!
-//! Locks are taken in one order: call, then hub, then journal.
+//! Locks are taken in one order: call, then sockets, then hub, then journal.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     call::{Call, NewDial, Output, Passed, Ring},
-    media,
+    documents, media,
     params::{ControlId, Media},
     platform::Platform,
+    streams::{self, SocketHandle},
 };
 
 /// One frame on the line.
@@ -24,12 +27,19 @@ const FRAME: Duration = Duration::from_millis(20);
 pub(crate) struct Line {
     call: Mutex<Call>,
     context: String,
+    /// Media sockets, by stream.
+    sockets: Mutex<HashMap<String, SocketHandle>>,
 }
 
 impl Line {
     /// The call, for a moment; whoever changes it calls [`settle`] before letting go.
     pub(crate) fn call(&self) -> MutexGuard<'_, Call> {
         self.call.lock().expect("no holder of a call panics")
+    }
+
+    /// Its media sockets.
+    pub(crate) fn sockets(&self) -> MutexGuard<'_, HashMap<String, SocketHandle>> {
+        self.sockets.lock().expect("no holder of the sockets panics")
     }
 }
 
@@ -39,11 +49,24 @@ pub(crate) fn ring(platform: &Arc<Platform>, ring: Ring) -> String {
     let context = ring.context.clone();
     let url = Arc::clone(&platform.recordings_url);
     let call = Call::new(id.clone(), ring, url, platform.speed, platform.clock.now());
-    let line = Arc::new(Line { call: Mutex::new(call), context });
-    platform.add_line(id.clone(), Arc::clone(&line));
+    begin(platform, id.clone(), call, context);
+    id
+}
+
+/// A caller dials a number whose calls documents conduct; gives the call's id.
+pub(crate) fn ring_conducted(platform: &Arc<Platform>, ring: Ring, voice_url: String) -> String {
+    let id = uuid::Uuid::new_v4().to_string();
+    let url = Arc::clone(&platform.recordings_url);
+    let call = Call::conducted(id.clone(), ring, voice_url, url, platform.speed, platform.clock.now());
+    begin(platform, id.clone(), call, String::new());
+    id
+}
+
+fn begin(platform: &Arc<Platform>, id: String, call: Call, context: String) {
+    let line = Arc::new(Line { call: Mutex::new(call), context, sockets: Mutex::default() });
+    platform.add_line(id, Arc::clone(&line));
     settle(platform, &line, &mut line.call());
     platform.tasks.spawn(keep_time(Arc::clone(platform), line));
-    id
 }
 
 /// A client calls somebody.
@@ -51,10 +74,7 @@ pub(crate) fn dial(platform: &Arc<Platform>, dial: NewDial) {
     let id = uuid::Uuid::new_v4().to_string();
     let url = Arc::clone(&platform.recordings_url);
     let call = Call::dialled(id.clone(), dial, url, platform.speed, platform.clock.now());
-    let line = Arc::new(Line { call: Mutex::new(call), context: String::new() });
-    platform.add_line(id, Arc::clone(&line));
-    settle(platform, &line, &mut line.call());
-    platform.tasks.spawn(keep_time(Arc::clone(platform), line));
+    begin(platform, id, call, String::new());
 }
 
 /// Connects a call to another one. The two are never locked at the same time.
@@ -113,6 +133,25 @@ pub(crate) fn settle(platform: &Arc<Platform>, line: &Arc<Line>, call: &mut Call
                 let (platform, line) = (Arc::clone(platform), Arc::clone(line));
                 platform.tasks.clone().spawn(async move { join(&platform, &line, &peer_id) });
             }
+            Output::OpenSocket(request) => streams::open(platform, line, request),
+            Output::ToSocket { stream_id, to_socket } => {
+                if let Some(socket) = line.sockets().get(&stream_id) {
+                    socket.send(to_socket);
+                }
+            }
+            Output::PostStatus { url, form } => {
+                let platform = Arc::clone(platform);
+                platform.tasks.clone().spawn(async move {
+                    let answer = documents::post(&platform, &url, &form).await;
+                    let error = answer.err();
+                    platform.note("status_posted", json!({ "url": url, "form": form, "error": error }));
+                });
+            }
+            Output::FetchDocument { url, form } => {
+                let (platform, line) = (Arc::clone(platform), Arc::clone(line));
+                platform.tasks.clone().spawn(documents::fetch(platform, line, url, form));
+            }
+            Output::Violation { what } => platform.violate(Some(&call.id), &what),
             Output::Part { peer_id } => {
                 let (platform, id) = (Arc::clone(platform), call.id.clone());
                 platform.tasks.clone().spawn(async move { part(&platform, &id, &peer_id) });

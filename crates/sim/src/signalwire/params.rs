@@ -1,11 +1,15 @@
 //! Parameters of call commands, as the reference has them, checked on arrival.
 
 mod legs;
+mod streams;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-pub(crate) use self::legs::{Connect, Detect, DetectMachine, DetectWhat, Device, Dial, Transfer};
+pub(crate) use self::{
+    legs::{Connect, Detect, DetectMachine, DetectWhat, Device, Dial, Transfer},
+    streams::{StartStream, StreamTo, Tap, TapDevice, TapWhat, Tracks},
+};
 use super::wire::Refusal;
 
 /// Parses the parameters of a command.

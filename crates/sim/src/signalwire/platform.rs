@@ -42,6 +42,8 @@ pub(crate) struct Platform {
     pub(crate) fetcher: reqwest::Client,
     pub(crate) project: String,
     pub(crate) token: String,
+    /// Key of webhook signatures.
+    pub(crate) signing_key: String,
     /// Where recordings are served, without a slash at the end.
     pub(crate) recordings_url: Arc<str>,
     /// How many times faster than life the caller speaks.
@@ -63,6 +65,7 @@ struct Calls {
 pub(crate) struct Setup {
     pub(crate) project: String,
     pub(crate) token: String,
+    pub(crate) signing_key: String,
     pub(crate) recordings_url: String,
     pub(crate) speed: u32,
     pub(crate) switches: Switches,
@@ -86,6 +89,7 @@ impl Platform {
             fetcher,
             project: setup.project,
             token: setup.token,
+            signing_key: setup.signing_key,
             recordings_url: setup.recordings_url.into(),
             speed: setup.speed,
             switches: Mutex::new(setup.switches),
@@ -111,6 +115,7 @@ impl Platform {
             now: self.clock.now(),
             switches: self.switches(),
             connect_fails: None,
+            stream_faults: self.faults.streams(),
             telephones: self.telephones(),
         }
     }

@@ -3,6 +3,30 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Which vendor's media stream messages are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// `SignalWire`'s, version 0.2.0.
+    #[default]
+    Signalwire,
+    /// Twilio's, version 1.0.0; mu-law only.
+    Twilio,
+}
+
+/// Which events tell of a call that is connected to a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamEvents {
+    /// `calling.call.connect`, as for other devices.
+    #[default]
+    Connect,
+    /// `calling.call.stream`, without a `control_id`.
+    Stream,
+    /// None at all.
+    None,
+}
+
 /// How the platform behaves where nobody knows how the real one does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +55,15 @@ pub struct Switches {
     /// Redirects on the way to a recording.
     #[arg(long, default_value_t = 0)]
     pub recording_redirects: u32,
+    /// Whose media stream messages are spoken.
+    #[arg(long, default_value = "signalwire")]
+    pub stream_dialect: Dialect,
+    /// What is told of a call that is connected to a stream.
+    #[arg(long, default_value = "connect")]
+    pub stream_connect_events: StreamEvents,
+    /// A call ends with the socket that it is connected to.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    pub stream_end_hangs_up: bool,
 }
 
 impl Default for Switches {
@@ -44,6 +77,9 @@ impl Default for Switches {
             recording_delay_ms: 60,
             recordings_need_auth: false,
             recording_redirects: 0,
+            stream_dialect: Dialect::Signalwire,
+            stream_connect_events: StreamEvents::Connect,
+            stream_end_hangs_up: false,
         }
     }
 }

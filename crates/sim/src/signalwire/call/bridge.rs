@@ -7,6 +7,7 @@ use super::{Call, NODE_ID, Output, State, World, commands::Done};
 use crate::signalwire::{
     clock::Now,
     params::{self, ControlId, Device, parse},
+    switches::StreamEvents,
     wire::Refusal,
 };
 
@@ -20,12 +21,17 @@ pub(crate) struct Bridge {
     pub(super) due: u64,
     pub(super) fails_with: Option<String>,
     pub(super) is_connected: bool,
+    /// What the client is told of it.
+    pub(super) events: StreamEvents,
 }
 
 impl Bridge {
-    /// Whether the other leg is a call of its own.
-    pub(super) fn is_join(&self) -> bool {
-        matches!(self.device, Device::Call { .. })
+    /// Whether the other side answers for itself: another call, or a socket.
+    pub(super) fn answers_for_itself(&self) -> bool {
+        match self.device {
+            Device::Call { .. } | Device::Stream(_) => true,
+            Device::Phone { .. } => false,
+        }
     }
 }
 
@@ -61,6 +67,7 @@ impl Call {
         }
         self.note("handed_over", json!({ "dest": dest }));
         self.abandon_operations(false);
+        self.close_streams("stop");
         self.state = State::HandedOver;
         Ok(json!({}))
     }
@@ -82,6 +89,19 @@ impl Call {
                 self.begin_join(call_id.clone(), device, tag);
                 Ok(json!({}))
             }
+            Device::Stream(to) => {
+                let codec = self.check_stream(world, to, "CallConnectParams")?;
+                let events = world.switches.stream_connect_events;
+                let (peer_id, due) = match &world.connect_fails {
+                    Some(_) => (uuid::Uuid::new_v4().to_string(), self.ticks),
+                    None => (self.connect_stream(world, to.clone(), codec), u64::MAX),
+                };
+                let fails_with = world.connect_fails.clone();
+                self.bridge =
+                    Some(Bridge { peer_id, device, tag, due, fails_with, is_connected: false, events });
+                self.connect_event("connecting", json!({}));
+                Ok(json!({}))
+            }
             Device::Phone { to_number, .. } => {
                 let telephone = world.telephones.get(to_number).cloned().unwrap_or_default();
                 let outcome = telephone.outcome(device.ring_ticks());
@@ -93,6 +113,7 @@ impl Call {
                     due: self.ticks + outcome.after_ticks,
                     fails_with,
                     is_connected: false,
+                    events: StreamEvents::Connect,
                 });
                 self.peer_event("created", json!({}));
                 self.connect_event("connecting", json!({}));
@@ -105,7 +126,7 @@ impl Call {
         if self.bridge.is_none() {
             return Err(Refusal::fault("400", "the call is not connected"));
         }
-        self.leave_bridge();
+        self.leave_bridge("stop");
         Ok(json!({}))
     }
 
@@ -115,8 +136,10 @@ impl Call {
             let params = json!({ "control_id": sending.control_id, "state": "finished" });
             self.event("calling.call.send_digits", "finished", params);
         }
-        let is_due =
-            |bridge: &&mut Bridge| !bridge.is_connected && !bridge.is_join() && self.ticks >= bridge.due;
+        let is_due = |bridge: &&mut Bridge| {
+            let is_decided = bridge.fails_with.is_some() || !bridge.answers_for_itself();
+            !bridge.is_connected && is_decided && self.ticks >= bridge.due
+        };
         let Some(bridge) = self.bridge.as_mut().filter(is_due) else { return };
         if let Some(reason) = bridge.fails_with.clone() {
             let peer_state = json!({ "end_reason": reason });
@@ -133,13 +156,13 @@ impl Call {
     }
 
     /// Takes the legs apart.
-    pub(super) fn leave_bridge(&mut self) {
+    pub(super) fn leave_bridge(&mut self, by: &'static str) {
         let Some(bridge) = &self.bridge else { return };
-        if bridge.is_join() {
-            let peer_id = bridge.peer_id.clone();
-            self.outputs.push_back(Output::Part { peer_id });
-        } else {
-            self.peer_event("ended", json!({ "end_reason": "hangup" }));
+        let peer_id = bridge.peer_id.clone();
+        match bridge.device {
+            Device::Call { .. } => self.outputs.push_back(Output::Part { peer_id }),
+            Device::Stream(_) => self.close_stream(&peer_id, by),
+            Device::Phone { .. } => self.peer_event("ended", json!({ "end_reason": "hangup" })),
         }
         self.connect_event("disconnected", json!({}));
         self.note("disconnected", json!({}));
@@ -155,6 +178,7 @@ impl Call {
             due: self.ticks,
             fails_with: None,
             is_connected: false,
+            events: StreamEvents::Connect,
         });
         self.connect_event("connecting", json!({}));
         self.outputs.push_back(Output::Join { peer_id });
@@ -177,6 +201,7 @@ impl Call {
             due: self.ticks,
             fails_with: None,
             is_connected: true,
+            events: StreamEvents::Connect,
         });
         self.connect_event("connected", json!({}));
         Ok(())
@@ -210,9 +235,33 @@ impl Call {
         }
     }
 
-    /// Says how the second leg is.
+    /// The socket that the call is connected to is open.
+    pub(super) fn bridge_is_up(&mut self) {
+        if let Some(bridge) = &mut self.bridge {
+            bridge.is_connected = true;
+        }
+        self.connect_event("connected", json!({}));
+        self.note("connected", json!({}));
+    }
+
+    /// The socket that the call was connected to is closed, or could not be opened.
+    pub(super) fn bridge_is_gone(&mut self, why: &str) {
+        if self.bridge.as_ref().is_some_and(|bridge| bridge.is_connected) {
+            self.connect_event("disconnected", json!({}));
+            self.note("disconnected", json!({}));
+        } else {
+            self.connect_event("failed", json!({ "failed_reason": why }));
+            self.note("connect_failed", json!({ "reason": why }));
+        }
+        self.bridge = None;
+    }
+
+    /// Says how the second leg is; a socket is none.
     pub(super) fn peer_event(&mut self, state: &str, extra: Value) {
-        let Some(bridge) = &self.bridge else { return };
+        let Some(bridge) = self.bridge.as_ref().filter(|bridge| !matches!(bridge.device, Device::Stream(_)))
+        else {
+            return;
+        };
         let mut params = json!({ "call_id": bridge.peer_id, "node_id": NODE_ID, "segment_id": self.segment_id,
             "call_state": state, "direction": "outbound", "device": bridge.device, "tag": bridge.tag,
             "peer": { "call_id": self.id, "node_id": NODE_ID } });
@@ -227,10 +276,30 @@ impl Call {
     /// Says how the connection of the two is.
     pub(super) fn connect_event(&mut self, state: &str, extra: Value) {
         let Some(bridge) = &self.bridge else { return };
+        match (bridge.events, &bridge.device) {
+            (StreamEvents::Connect, _) => {}
+            (StreamEvents::None, _) | (StreamEvents::Stream, Device::Phone { .. } | Device::Call { .. }) => {
+                return;
+            }
+            (StreamEvents::Stream, Device::Stream(to)) => {
+                let (url, name) = (to.url.clone(), to.name.clone());
+                return match state {
+                    "connected" => self.stream_event("streaming", &url, name.as_deref()),
+                    "disconnected" | "failed" => self.stream_event("finished", &url, name.as_deref()),
+                    _ => {}
+                };
+            }
+        }
         let mut params = json!({ "connect_state": state, "tag": bridge.tag, "peer": { "call_id": bridge.peer_id,
             "node_id": NODE_ID, "tag": bridge.tag, "device": bridge.device } });
         merge(&mut params, extra);
         self.event("calling.call.connect", state, params);
+    }
+}
+
+impl Call {
+    fn stream_event(&mut self, state: &str, url: &str, name: Option<&str>) {
+        self.event("calling.call.stream", state, json!({ "state": state, "url": url, "name": name }));
     }
 }
 

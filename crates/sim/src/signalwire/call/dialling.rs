@@ -47,7 +47,7 @@ impl Call {
         let NewDial { session, tag, device, telephone } = dial;
         let (from, to) = match &device {
             Device::Phone { from_number, to_number, .. } => (from_number.clone(), to_number.clone()),
-            Device::Call { .. } => (String::new(), String::new()),
+            Device::Call { .. } | Device::Stream(_) => (String::new(), String::new()),
         };
         let fields = json!({ "from": from, "to": to, "tag": tag });
         let mut call = Self::bare(id, Ring { from, to, context: String::new() }, recordings_url, speed, now);

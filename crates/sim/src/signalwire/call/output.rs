@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::{OpenSocket, ToSocket};
 use crate::signalwire::params::{ControlId, Media};
 
 /// What a call wants done.
@@ -48,6 +49,35 @@ pub(crate) enum Output {
     Join {
         /// The other one.
         peer_id: String,
+    },
+    /// Open the socket of a media stream; what comes of it comes back through
+    /// [`Call::stream_opened`](super::Call::stream_opened).
+    OpenSocket(OpenSocket),
+    /// Something for a media socket.
+    ToSocket {
+        /// Of the stream.
+        stream_id: String,
+        /// What.
+        to_socket: ToSocket,
+    },
+    /// Post a form to whoever wants to know of a stream.
+    PostStatus {
+        /// Where to.
+        url: String,
+        /// Its fields.
+        form: Vec<(String, String)>,
+    },
+    /// Ask for a document; it comes back through [`Call::document`](super::Call::document).
+    FetchDocument {
+        /// Where.
+        url: String,
+        /// What is posted there.
+        form: Vec<(String, String)>,
+    },
+    /// The client broke the protocol.
+    Violation {
+        /// How.
+        what: String,
     },
     /// The call has left another one that it was connected to.
     Part {

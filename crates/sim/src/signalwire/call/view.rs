@@ -133,6 +133,8 @@ impl Call {
             "playbacks": self.playbacks,
             "caller_speech": self.caller.spoken(),
             "recordings": self.recordings,
+            "streams": self.stream_logs,
+            "documents": self.documents,
             "violations": self.violations,
         })
     }

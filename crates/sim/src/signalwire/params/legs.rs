@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlId, Media, Seconds};
+use super::{ControlId, Media, Seconds, StreamTo};
 
 /// Seconds that a telephone rings when the client names none.
 const RING_SECONDS: f64 = 30.0;
@@ -49,6 +49,8 @@ pub(crate) enum Device {
         /// Its id.
         call_id: String,
     },
+    /// A socket that hears the caller and speaks to him; only to be connected to.
+    Stream(StreamTo),
 }
 
 impl Device {
@@ -56,7 +58,7 @@ impl Device {
     pub(crate) fn ring_ticks(&self) -> u64 {
         match self {
             Self::Phone { timeout, .. } => timeout.unwrap_or(Seconds(RING_SECONDS)).frames(),
-            Self::Call { .. } => 0,
+            Self::Call { .. } | Self::Stream(_) => 0,
         }
     }
 }
