@@ -16,8 +16,12 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where clips are kept.
     pub clip_store: Location,
-    /// Key of clip names.
+    /// Key of clip names and media tokens.
     pub secret_key: SecretString,
+    /// Where the gateway is reached from outside.
+    pub public_base_url: String,
+    /// Key that the telephony provider signs webhooks with.
+    pub signing_key: Option<SecretString>,
     /// Where tts is.
     pub tts_addrs: String,
     /// Where the relay is.
@@ -58,6 +62,8 @@ impl Config {
             server,
             clip_store,
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
+            public_base_url,
+            signing_key: env.optional_secret("SIGNALWIRE_SIGNING_KEY"),
             tts_addrs: env.text_or("TTS_ADDRS", "http://127.0.0.1:50053"),
             relay_addrs: env.text_or("RELAY_ADDRS", "http://127.0.0.1:50051"),
         };

@@ -3,6 +3,8 @@
 pub(crate) mod audio;
 pub(crate) mod generate;
 pub(crate) mod health;
+mod media;
+mod webhooks;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -27,8 +29,10 @@ use voice_server::{
 
 use crate::{
     hot::Hot,
+    media::Media,
     problem::Problem,
     reason::{METHOD_NOT_ALLOWED, NO_SUCH_ROUTE},
+    webhooks::{Legs, Webhooks},
 };
 
 /// Requests at once; one more is refused.
@@ -51,6 +55,9 @@ pub(crate) struct Edge {
     /// Name of the default greeting's clip, once it has been made.
     pub(crate) welcome: Mutex<Option<String>>,
     pub(crate) permits: Semaphore,
+    pub(crate) media: Arc<Media>,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) legs: Legs,
 }
 
 impl Edge {
@@ -65,6 +72,10 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
         .route("/audio/welcome.wav", get(audio::welcome))
         .route("/audio/{filename}", get(audio::clip))
         .route("/generate-audio", post(generate::generate_audio))
+        .route("/media", get(media::by_header))
+        .route("/media/{token}", get(media::by_path))
+        .route("/webhooks/signalwire/voice", post(webhooks::voice))
+        .route("/webhooks/signalwire/stream", post(webhooks::stream))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -110,7 +121,10 @@ async fn guard(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> R
 
 fn admit<'a>(edge: &'a Edge, request: &Request) -> Result<tokio::sync::SemaphorePermit<'a>, Problem> {
     let path = request.uri().path();
-    let is_open = path == "/healthz" || path.starts_with("/audio/");
+    // The last two have tokens and signatures of their own.
+    let is_open = path == "/healthz"
+        || ["/audio/", "/media/", "/webhooks/signalwire/"].iter().any(|open| path.starts_with(open))
+        || path == "/media";
     if !is_open {
         let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         edge.tokens.check(shown).map_err(|refusal| Problem::of_error(&refusal))?;
@@ -125,6 +139,10 @@ fn route_of(path: &str) -> &'static str {
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
+        "/webhooks/signalwire/voice" => "/webhooks/signalwire/voice",
+        "/webhooks/signalwire/stream" => "/webhooks/signalwire/stream",
+        "/media" => "/media",
+        path if path.starts_with("/media/") => "/media",
         path if path.starts_with("/audio/") => "/audio",
         _ => "other",
     }

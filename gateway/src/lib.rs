@@ -1,11 +1,13 @@
-//! The gateway is the public edge: clips for the telephony provider to fetch, speech for whoever has a token, health
-//! and metrics.
+//! The gateway is the public edge: clips for the telephony provider to fetch, its webhooks and media streams, speech for
+//! whoever has a token, health and metrics.
 
 mod config;
 mod hot;
 mod http;
+mod media;
 mod problem;
 pub mod reason;
+mod webhooks;
 
 use std::{
     future::{Future, IntoFuture as _},
@@ -26,7 +28,13 @@ use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
 use voice_server::client::{Peer, channel};
 
 pub use crate::config::Config;
-use crate::{hot::Hot, http::Edge};
+pub use crate::media::{CLOSES, CloseReason};
+use crate::{
+    hot::Hot,
+    http::Edge,
+    media::{Media, Relays},
+    webhooks::{Legs, Webhooks},
+};
 
 /// Uses of clips that wait to be written down; a clip whose use is left out is asked for again within minutes.
 const USE_QUEUE: usize = 1_024;
@@ -54,6 +62,8 @@ impl Gateway {
         let tts = channel(Peer::Tts, &config.tts_addrs, client).context("TTS_ADDRS")?;
         let relay = channel(Peer::Relay, &config.relay_addrs, client).context("RELAY_ADDRS")?;
         let (used, uses) = mpsc::channel(USE_QUEUE);
+        let relays = Arc::new(Relays::new(client.clone()));
+        let media = Arc::new(Media::new(config.secret_key.clone(), relays));
         let edge = Edge {
             clips: config.clip_store.open(&config.secret_key)?,
             hot: Hot::default(),
@@ -63,6 +73,9 @@ impl Gateway {
             tokens: config.server.tokens.clone(),
             welcome: Mutex::default(),
             permits: Edge::permits(),
+            legs: Legs::new(media.clone(), &config.relay_addrs, &config.public_base_url),
+            media,
+            webhooks: Webhooks::new(config.signing_key.clone(), &config.public_base_url),
         };
         Ok(Self { config, listener, edge: Arc::new(edge), uses })
     }
@@ -82,6 +95,7 @@ impl Gateway {
             }
         });
         let draining = CancellationToken::new();
+        let media = edge.media.clone();
         let server = axum::serve(listener, http::router(edge))
             .with_graceful_shutdown(draining.clone().cancelled_owned());
         voice_server::announce("gateway", address);
@@ -91,7 +105,9 @@ impl Gateway {
             result = &mut server => return result.context("the server stopped by itself"),
             () = shutdown => draining.cancel(),
         }
-        if let Ok(result) = tokio::time::timeout(config.server.drain_timeout, server).await {
+        let patience = config.server.drain_timeout;
+        let (requests, ()) = tokio::join!(tokio::time::timeout(patience, server), media.drain(patience));
+        if let Ok(result) = requests {
             result.context("the server failed while draining")
         } else {
             tracing::warn!("drain timed out, requests were cut");
@@ -110,3 +126,6 @@ async fn note_uses(clips: Clips, mut uses: mpsc::Receiver<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,11 @@ impl Problem {
         into_status(error).into()
     }
 
+    /// What a close frame has room for.
+    pub(crate) fn into_status_and_reason(self) -> (StatusCode, String) {
+        (self.status, self.reason)
+    }
+
     /// A bug, or something that only the operator can mend.
     pub(crate) fn internal() -> Self {
         Self::of(reason::INTERNAL, "internal error")

@@ -40,6 +40,14 @@ http_reasons! {
     CLIP_NOT_FOUND: NOT_FOUND;
     /// The clip has been removed.
     CLIP_EXPIRED: GONE;
+    /// A field of a form is missing.
+    INVALID_FORM: BAD_REQUEST;
+    /// A webhook is not signed as it should be.
+    WEBHOOK_REFUSED: FORBIDDEN;
+    /// A webhook was taken before.
+    WEBHOOK_REPLAYED: FORBIDDEN;
+    /// The address takes a WebSocket alone.
+    WEBSOCKET_EXPECTED: UPGRADE_REQUIRED;
     /// The range begins behind the clip's end.
     RANGE_NOT_SATISFIABLE: RANGE_NOT_SATISFIABLE;
 }

@@ -8,6 +8,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
+use tonic::Code;
+
+use crate::status::{Reason, Retry, ServiceError};
 
 /// How long a token is good for: the platform connects within seconds.
 pub const LIFETIME: Duration = Duration::from_mins(1);
@@ -30,6 +33,12 @@ pub struct MediaToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the media token is forged or expired")]
 pub struct TokenRefused;
+
+impl ServiceError for TokenRefused {
+    fn reason(&self) -> Reason {
+        Reason { name: "MEDIA_TOKEN_REFUSED", code: Code::PermissionDenied, retry: Retry::Never }
+    }
+}
 
 impl MediaToken {
     /// Makes a token of a call that is good from now on.

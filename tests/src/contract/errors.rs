@@ -67,6 +67,15 @@ fn the_page_of_errors_has_every_reason_with_its_code_status_and_delay() {
 }
 
 #[test]
+fn the_page_of_errors_has_every_way_in_which_a_media_socket_is_closed() {
+    let page = page("errors.md");
+    let told = table(&page, "On media sockets (gateway)").into_iter();
+    let told: Vec<_> = told.map(|row| (row[0].clone(), row[1].clone())).collect();
+    let known = gateway::CLOSES.iter().map(|close| (close.name.to_owned(), close.code.to_string()));
+    assert_eq!(told, known.collect::<Vec<_>>());
+}
+
+#[test]
 fn no_reason_means_two_things() {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     let http = gateway::reason::ALL.iter().map(|reason| ("Of HTTP alone (gateway)", reason.name));

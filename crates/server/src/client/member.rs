@@ -26,6 +26,11 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_WAIT: Duration = Duration::from_secs(1);
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 
+/// What one answer may have on its way while nobody takes it: five seconds of the widest sound.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same of all answers of a connection: streams that nobody takes must not stand in the way of the others.
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
 /// Requests in a row that fail until no more are sent for a while. A connection that breaks is enough by itself.
 const FAILURES: u32 = 5;
 const FIRST_EJECTION: Duration = Duration::from_millis(200);
@@ -102,6 +107,8 @@ impl Member {
             .origin(place.origin().parse::<Uri>().context("the origin of an address")?)
             .connect_timeout(CONNECT_WAIT)
             .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WAIT)
             .keep_alive_while_idle(true);

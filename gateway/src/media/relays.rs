@@ -1,0 +1,103 @@
+//! The relays that media is bridged to, by address: each has a connection of its own, which all its calls share.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures::{StreamExt as _, stream};
+use http::{Request, Response};
+use http_body_util::{BodyStream, StreamBody};
+use tonic::{Status, body::Body};
+use tower::Service;
+use voice_proto::relay::v1::relay_service_client::RelayServiceClient;
+use voice_server::client::{Channel, ClientConfig, Peer, channel};
+
+/// Relays that are remembered; the one that was not used for longest is forgotten.
+const MOST_RELAYS: usize = 64;
+
+/// Connections to relays.
+#[derive(Debug)]
+pub(crate) struct Relays {
+    client: ClientConfig,
+    known: Mutex<HashMap<String, (Channel, Instant)>>,
+}
+
+/// A way to break off a request whose stream must not seem complete.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Breaker(Arc<AtomicBool>);
+
+/// A channel whose requests a breaker can break off.
+#[derive(Clone, Debug)]
+pub(super) struct Breakable {
+    channel: Channel,
+    breaker: Breaker,
+}
+
+impl Relays {
+    pub(crate) fn new(client: ClientConfig) -> Self {
+        Self { client, known: Mutex::default() }
+    }
+
+    /// A client of the relay at an address.
+    pub(crate) fn at(&self, addr: &str) -> anyhow::Result<RelayServiceClient<Channel>> {
+        self.channel(addr).map(RelayServiceClient::new)
+    }
+
+    /// The same, with requests that can be broken off.
+    pub(super) fn breakable(
+        &self,
+        addr: &str,
+        breaker: Breaker,
+    ) -> anyhow::Result<RelayServiceClient<Breakable>> {
+        let channel = self.channel(addr)?;
+        Ok(RelayServiceClient::new(Breakable { channel, breaker }))
+    }
+
+    fn channel(&self, addr: &str) -> anyhow::Result<Channel> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((channel, used)) = known.get_mut(addr) {
+            *used = now;
+            return Ok(channel.clone());
+        }
+        let channel = channel(Peer::Relay, addr, &self.client)?;
+        let oldest = known.iter().min_by_key(|(_, (_, used))| *used).map(|(addr, _)| addr.clone());
+        if let Some(oldest) = oldest.filter(|_| known.len() >= MOST_RELAYS) {
+            known.remove(&oldest);
+        }
+        known.insert(addr.to_owned(), (channel.clone(), now));
+        Ok(channel)
+    }
+}
+
+impl Breaker {
+    /// From now on the end of a request's stream is an error to whoever reads it.
+    pub(super) fn break_off(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Service<Request<Body>> for Breakable {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = <Channel as Service<Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.channel.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let breaker = self.breaker.clone();
+        let end = stream::poll_fn(move |_| {
+            let is_broken = breaker.0.load(Ordering::Acquire);
+            Poll::Ready(is_broken.then(|| Err(Status::cancelled("the leg broke"))))
+        });
+        self.channel.call(request.map(|body| Body::new(StreamBody::new(BodyStream::new(body).chain(end)))))
+    }
+}
