@@ -5,6 +5,7 @@ The certificate to trust is named by SIGNALWIRE_RELAY_CA_FILE. Exit code 0 if ev
 """
 
 import asyncio
+import base64
 import io
 import json
 import math
@@ -16,6 +17,7 @@ import urllib.request
 import wave
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import websockets
 from signalwire.relay import RelayClient
 
 RELAY_HOST, HTTP_URL, CALLER_WAV, CALLER_TEXT = sys.argv[1:5]
@@ -162,6 +164,75 @@ async def converse(call, clip_url):
     assert ended.params["end_reason"] == "hangup", ended.params
 
 
+class Media:
+    """Listens where media is streamed to, and keeps what comes by path."""
+
+    def __init__(self):
+        self.messages = {}
+        self.tokens = {}
+        self.news = asyncio.Condition()
+
+    async def __call__(self, socket):
+        path = socket.request.path
+        self.tokens[path] = socket.request.headers.get("Authorization")
+        async for message in socket:
+            async with self.news:
+                message = message if isinstance(message, bytes) else json.loads(message)
+                self.messages.setdefault(path, []).append(message)
+                self.news.notify_all()
+            if path == "/two-way" and not isinstance(message, bytes) and message["event"] == "start":
+                stream = {"streamSid": message["start"]["streamSid"]}
+                silence = base64.b64encode(b"\xff" * 800).decode()
+                for said in ({"event": "media", "media": {"payload": silence}}, {"event": "mark", "mark": {"name": "end"}}):
+                    await socket.send(json.dumps(said | stream))
+
+    async def until(self, path, wanted):
+        async with self.news:
+            found = lambda: next((m for m in self.messages.get(path, []) if wanted(m)), None)
+            return await asyncio.wait_for(self.news.wait_for(found), 15)
+
+
+async def stream(client):
+    """Streams, taps and connects a call, as the SDK asks for it."""
+    media = Media()
+    async with websockets.serve(media, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        call = await client.dial(
+            [[{"type": "phone", "params": {"from_number": "+15552220000", "to_number": "+15554440000"}}]], dial_timeout=10)
+
+        listening = await call.stream(f"{url}/one-way", name="n", codec="L16@16000h", track="inbound_track",
+                                      authorization_bearer_token="secret", custom_parameters={"session": "42"})
+        event = lambda name: lambda message: message["event"] == name
+        start = (await media.until("/one-way", event("start")))["start"]
+        assert start["customParameters"] == {"session": "42"}, start
+        assert start["mediaFormat"] == {"encoding": "audio/x-L16", "sampleRate": 16000, "channels": 1}, start
+        heard = (await media.until("/one-way", event("media")))["media"]
+        assert len(base64.b64decode(heard["payload"])) == 640, heard
+        assert media.tokens["/one-way"] == "Bearer secret", media.tokens
+        await listening.stop()
+        assert (await listening.wait(timeout=5)).params["state"] == "finished"
+        await media.until("/one-way", event("stop"))
+
+        tap = await call.tap({"type": "audio", "params": {"direction": "both"}},
+                             {"type": "ws", "params": {"uri": f"{url}/tap"}})
+        assert len(await media.until("/tap", lambda message: isinstance(message, bytes))) == 160
+        await tap.stop()
+        assert (await tap.wait(timeout=5)).params["state"] == "finished"
+
+        connected = asyncio.ensure_future(call.wait_for(
+            "calling.call.connect", lambda e: e.params["connect_state"] == "connected", timeout=10))
+        await call.connect([[{"type": "stream", "params": {"url": f"{url}/two-way", "realtime": True}}]])
+        assert (await connected).params["peer"]["device"]["type"] == "stream"
+        assert (await media.until("/two-way", event("mark")))["mark"] == {"name": "end"}
+        apart = asyncio.ensure_future(call.wait_for(
+            "calling.call.connect", lambda e: e.params["connect_state"] == "disconnected", timeout=10))
+        await call.disconnect()
+        await apart
+        await media.until("/two-way", event("stop"))
+        await call.hangup()
+        await call.wait_for_ended(timeout=5)
+
+
 async def dial(client, clip_url):
     """Calls people who answer, machines, and people who do not."""
     telephones = {
@@ -240,6 +311,7 @@ async def main():
     call_id = (await controlled("POST", "/sim/calls", ring))["call_id"]
     await asyncio.wait_for(done, 90)
     await asyncio.wait_for(dial(client, clip_url), 90)
+    await asyncio.wait_for(stream(client), 90)
     await client.disconnect()
     view = await controlled("GET", f"/sim/calls/{call_id}")
     assert (view["state"], view["violations"]) == ("ended", []), view
