@@ -36,6 +36,15 @@ pub fn heard(clips: &[(&str, Duration)], position: Duration) -> String {
     words.join(" ")
 }
 
+/// When the word begins, within a clip (text and playing time), that is being said at `position`.
+pub fn word_start(text: &str, duration: Duration, position: Duration) -> Duration {
+    let pieces = spoken(text, "en");
+    let (ends, total) = ends(&pieces);
+    let share = position.as_secs_f64() / duration.as_secs_f64().max(f64::EPSILON);
+    let start = ends.iter().rev().copied().find(|end| *end <= share * total).unwrap_or_default();
+    duration.mul_f64((start / total.max(f64::EPSILON)).min(share).min(1.0))
+}
+
 /// The words that are said in the first part of a clip. A word for which nothing is said goes with the one before it.
 fn prefix(text: &str, share: f64) -> Vec<&str> {
     let pieces = spoken(text, "en");
@@ -150,6 +159,21 @@ mod tests {
         let all: std::collections::BTreeSet<String> = (0..=400).map(|n| heard(&clips, n * S / 100)).collect();
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         assert_eq!(all, ["", "By", "By March 3, 2026", "By March 3, 2026 at", "By March 3, 2026 at noon."]);
+    }
+
+    #[test]
+    fn a_word_that_was_broken_is_said_again_from_its_beginning() {
+        let text = "One two three four.";
+        let clip = [(text, 4 * S)];
+        assert_eq!(word_start(text, 4 * S, Duration::ZERO), Duration::ZERO);
+        for n in 0..=40 {
+            let position = n * S / 10;
+            let start = word_start(text, 4 * S, position);
+            assert!(start <= position, "{start:?} is beyond {position:?}");
+            let before = heard(&clip, start + Duration::from_millis(1));
+            assert_eq!(before, heard(&clip, position), "at {position:?}");
+        }
+        assert_eq!(word_start("***", S, S), Duration::ZERO, "what says nothing is said again");
     }
 
     #[test]

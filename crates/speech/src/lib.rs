@@ -1,5 +1,5 @@
 //! Text on its way to a voice and back: clauses out of a growing text, text as a person would say it, texts cut to an
-//! engine's limit, and the words that had been heard when a playback stopped. Pure.
+//! engine's limit, the words that had been heard when a playback stopped, and whether a caller's words sound finished. Pure.
 
 mod clause;
 mod completeness;
@@ -8,7 +8,7 @@ mod pack;
 mod speech_text;
 
 pub use clause::{Clause, ClauseSplitter};
-pub use completeness::Completeness;
-pub use heard::heard;
+pub use completeness::{Completeness, Remark, completeness, remark};
+pub use heard::{heard, word_start};
 pub use pack::pack;
 pub use speech_text::{Spoken, for_speech, spoken};
