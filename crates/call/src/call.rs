@@ -1,9 +1,12 @@
 //! The state machine of one call. What happens while it is active is in `call/talk.rs` and the files beside it.
 
+mod hearing;
+mod interruption;
 mod requests;
 mod screening;
 mod silence;
 mod speaking;
+pub(crate) mod speculation;
 mod talk;
 mod turns;
 
@@ -16,8 +19,8 @@ use screening::Screening;
 use talk::{Cx, Step, Talk};
 
 use crate::{
-    Command, Config, Destination, DialFailure, EndReason, Event, Message, Notice, PlaybackKind, Voicemail,
-    notice::CancelReason,
+    ClipId, Command, Config, Destination, DialFailure, EndReason, Event, Message, Notice, PlaybackKind,
+    Voicemail, notice::CancelReason,
 };
 
 /// How long the provider may take to report that an answered call is up, or that an ended one is down.
@@ -95,6 +98,8 @@ enum Pickup {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     commands: VecDeque<Command>,
+    /// Clips that were asked for and may be needed yet.
+    pub(crate) clips: Vec<ClipId>,
     pub(crate) last_turn: u32,
     pub(crate) last_clip: u32,
     pub(crate) last_playback: u32,
@@ -148,7 +153,7 @@ impl Call {
             Event::DialFailed { reason } => self.dial_failed(reason),
             event => self.advance(now, event),
         }
-        self.report_state();
+        self.settle();
     }
 
     /// Lets time pass.
@@ -160,7 +165,7 @@ impl Call {
             }
             self.expire(now);
         }
-        self.report_state();
+        self.settle();
     }
 
     /// When [`Call::handle_timeout`] is to be called next.
@@ -342,6 +347,22 @@ impl Call {
             Life::Ending { reason, .. } | Life::Ended { reason } => *reason,
             Life::Ringing { pickup: Pickup::Placed(_), .. } => EndReason::DialFailed,
             Life::Ringing { .. } | Life::Screening(_) | Life::Active(_) => EndReason::CallerHangup,
+        }
+    }
+
+    /// Tells what has changed by what was just done.
+    fn settle(&mut self) {
+        self.forget_clips();
+        self.report_state();
+    }
+
+    fn forget_clips(&mut self) {
+        let needs = |clip: &ClipId| matches!(&self.life, Life::Active(talk) if talk.needs(*clip));
+        let (needed, over) = std::mem::take(&mut self.out.clips).into_iter().partition(needs);
+        self.out.clips = needed;
+        let over: Vec<ClipId> = over;
+        if !over.is_empty() && !matches!(self.life, Life::Ended { .. }) {
+            self.out.push(Command::ForgetClips { clips: over });
         }
     }
 

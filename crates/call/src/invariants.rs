@@ -1,9 +1,17 @@
 //! What must hold for every call, whatever happens to it. Used by the tests over arbitrary events and by the
 //! running session's debug assertions.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
-use crate::{Call, Command, Notice, PlaybackId, SayId, State, mouth::STOP_WAIT};
+use crate::{
+    Call, ClipId, Command, Item, Notice, PlaybackId, PlaybackKind, SayId, SpeculationOutcome, State, TurnId,
+    TurnRequest, UtteranceId,
+    call::speculation::{ATTEMPTS, affords},
+    mouth::STOP_WAIT,
+};
 
 /// Watches the commands of one call.
 #[derive(Debug, Default)]
@@ -13,6 +21,23 @@ pub struct Invariants {
     last_turn: u32,
     said: BTreeSet<SayId>,
     is_over: bool,
+    /// Clips that were asked for and not forgotten, and those of them that are being played.
+    clips: BTreeMap<ClipId, PlaybackKind>,
+    played: Vec<ClipId>,
+    /// Playbacks that were broken off and have not gone on.
+    broken: BTreeSet<PlaybackId>,
+    early: Early,
+}
+
+/// Turns that were begun before their utterance was over.
+#[derive(Debug, Default)]
+struct Early {
+    open: Option<TurnId>,
+    /// How often in the newest utterance.
+    attempts: Option<(UtteranceId, u32)>,
+    dropped: u32,
+    /// All other turns.
+    turns: u32,
 }
 
 impl Invariants {
@@ -21,6 +46,7 @@ impl Invariants {
         if self.on == Some(playback) {
             self.on = None;
             self.stopped_at = None;
+            self.played.clear();
         }
     }
 
@@ -44,8 +70,17 @@ impl Invariants {
                 }
                 self.on = Some(*playback);
                 self.stopped_at = None;
-                if items.is_empty() {
-                    return Err("a playback of nothing");
+                self.check_items(items)?;
+            }
+            Command::Synthesize { clip, kind, .. } => {
+                self.clips.insert(*clip, *kind);
+            }
+            Command::ForgetClips { clips } => {
+                if clips.iter().any(|clip| self.played.contains(clip)) {
+                    return Err("a clip that is forgotten while it is played");
+                }
+                if clips.iter().any(|clip| self.clips.remove(clip).is_none()) {
+                    return Err("a clip that is forgotten twice");
                 }
             }
             Command::StopPlayback { playback } => {
@@ -53,6 +88,7 @@ impl Invariants {
                     return Err("a stop of a playback that is not on");
                 }
                 self.stopped_at = Some(now);
+                self.played.clear();
             }
             // A playback whose end was lost is over when the call says so.
             Command::Report(Notice::PlaybackFinished { playback, .. }) => self.playback_over(*playback),
@@ -69,7 +105,31 @@ impl Invariants {
                     return Err("a turn in which nothing was said");
                 }
                 self.last_turn = request.turn.0;
+                self.early.begun(request)?;
             }
+            Command::Report(Notice::SpeculationSettled { turn, outcome }) => {
+                self.early.settled(*turn, *outcome)?;
+            }
+            Command::Report(Notice::Transcript { turn, .. } | Notice::ReplyDelta { turn, .. }) => {
+                if self.early.open == Some(*turn) {
+                    return Err("a turn that is told of before its utterance is over");
+                }
+            }
+            Command::Report(Notice::PlaybackInterrupted { playback, .. }) => {
+                self.broken.insert(*playback);
+            }
+            Command::Report(Notice::InterruptionRepaired { playback, .. }) => {
+                if !self.broken.remove(playback) {
+                    return Err("a playback that goes on though it was not broken off");
+                }
+            }
+            Command::Report(Notice::TurnTimings { parts, won, .. }) => {
+                if *won > parts.iter().map(|part| part.duration).sum::<Duration>() {
+                    return Err("more time won than a turn took");
+                }
+            }
+            // Whatever is on ends with the call.
+            Command::HangUp => self.played.clear(),
             Command::Answer
             | Command::Dial
             | Command::Screen
@@ -79,11 +139,26 @@ impl Invariants {
             | Command::DropUtterance
             | Command::Transcribe { .. }
             | Command::CancelTurn { .. }
-            | Command::Synthesize { .. }
-            | Command::ForgetClips { .. }
             | Command::Transfer { .. }
-            | Command::HangUp
             | Command::Report(_) => {}
+        }
+        Ok(())
+    }
+
+    fn check_items(&mut self, items: &[Item]) -> Result<(), &'static str> {
+        if items.is_empty() {
+            return Err("a playback of nothing");
+        }
+        self.played.clear();
+        for item in items {
+            let Item::Clip(clip) = item else { continue };
+            let Some(kind) = self.clips.get(clip) else {
+                return Err("a clip that is played after it was forgotten");
+            };
+            if *kind == PlaybackKind::Reply && self.early.open.is_some() {
+                return Err("a reply that is heard before its utterance is over");
+            }
+            self.played.push(*clip);
         }
         Ok(())
     }
@@ -100,5 +175,42 @@ impl Invariants {
             Some(_) if self.is_over => Err("an ended call that waits"),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+// === impl Early ===
+
+impl Early {
+    fn begun(&mut self, request: &TurnRequest) -> Result<(), &'static str> {
+        if self.open.is_some() {
+            return Err("a turn that is begun while it is not known whether another one was begun rightly");
+        }
+        if !request.is_speculative {
+            self.turns += 1;
+            return Ok(());
+        }
+        let Some(newest) = request.utterances.last().copied() else {
+            return Err("a turn that is begun early on nothing new");
+        };
+        let before =
+            self.attempts.filter(|(utterance, _)| *utterance == newest).map_or(0, |(_, count)| count);
+        self.attempts = Some((newest, before + 1));
+        if before >= ATTEMPTS || !affords(self.dropped, self.turns) {
+            return Err("more turns that are begun early than may be wasted");
+        }
+        self.open = Some(request.turn);
+        Ok(())
+    }
+
+    fn settled(&mut self, turn: TurnId, outcome: SpeculationOutcome) -> Result<(), &'static str> {
+        if self.open.take() != Some(turn) {
+            return Err("a turn that is settled though it was not begun early");
+        }
+        match outcome {
+            SpeculationOutcome::Kept => self.turns += 1,
+            SpeculationOutcome::CallerWentOn | SpeculationOutcome::Failed => self.dropped += 1,
+            SpeculationOutcome::NothingSaid | SpeculationOutcome::CallEnded => {}
+        }
+        Ok(())
     }
 }

@@ -1,57 +1,21 @@
 //! What is being said, what is ready to be said, and what has been heard of it. One playback at a time.
 
+mod playing;
+mod speech;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use crate::{ClipId, Item, PlaybackId, PlaybackKind, SayId, TurnId};
+pub(crate) use playing::Playing;
+use playing::Split;
+pub(crate) use speech::{Piece, Speech};
 
-/// Playback events can be lost with a dropped socket; then a playback ends this long after its sound should have.
-const PLAY_SLACK: Duration = Duration::from_secs(2);
+use crate::{ClipId, PlaybackId, PlaybackKind, SayId, TurnId};
 
 /// A stop whose confirmation is lost counts as done after this.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(3);
-
-/// A clip that is not ready by then is spoken by the provider's own voice.
-const CLIP_WAIT: Duration = Duration::from_millis(2_500);
-
-/// Something to be said: pieces that are made one by one and played as they become ready.
-#[derive(Debug)]
-pub(crate) struct Speech {
-    pub(crate) kind: PlaybackKind,
-    pub(crate) turn: Option<TurnId>,
-    pub(crate) say: Option<SayId>,
-    pub(crate) pieces: VecDeque<Piece>,
-    /// Whether no more pieces will come.
-    pub(crate) is_complete: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Piece {
-    pub(crate) clip: ClipId,
-    pub(crate) text: String,
-    sound: Sound,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sound {
-    Pending { deadline: Instant },
-    Ready(Duration),
-    Failed,
-}
-
-/// A playback that is on.
-#[derive(Debug)]
-pub(crate) struct Playing {
-    pub(crate) playback: PlaybackId,
-    pub(crate) kind: PlaybackKind,
-    pub(crate) turn: Option<TurnId>,
-    pub(crate) say: Option<SayId>,
-    pub(crate) pieces: Vec<Piece>,
-    started: Option<Instant>,
-    deadline: Instant,
-}
 
 #[derive(Debug)]
 enum State {
@@ -67,86 +31,29 @@ pub(crate) struct Mouth {
     pub(crate) queue: VecDeque<Speech>,
 }
 
-/// What was cut off by the caller.
+/// A playback that was broken off.
 #[derive(Debug)]
-pub(crate) struct Cut {
-    pub(crate) playing: Playing,
-    /// The words that had been heard of this playback.
-    pub(crate) heard: String,
-    /// The piece that was broken, those after it, and whatever was queued of the same speech.
-    pub(crate) rest: VecDeque<Piece>,
+pub(crate) struct Broken {
+    pub(crate) playback: PlaybackId,
+    pub(crate) kind: PlaybackKind,
+    pub(crate) turn: Option<TurnId>,
+    pub(crate) say: Option<SayId>,
+    /// All that was played.
+    pub(crate) text: String,
+    /// The pieces of it that were heard to their ends.
+    pub(crate) whole: String,
+    /// The words that were heard of the piece that was broken.
+    pub(crate) words: String,
+    /// Whether it was asking something.
+    pub(crate) is_asking: bool,
 }
 
-// === impl Piece ===
+// === impl Broken ===
 
-impl Piece {
-    pub(crate) fn pending(clip: ClipId, text: String, now: Instant) -> Self {
-        Self { clip, text, sound: Sound::Pending { deadline: now + CLIP_WAIT } }
-    }
-
-    fn is_pending(&self) -> bool {
-        matches!(self.sound, Sound::Pending { .. })
-    }
-
-    /// Exact for a clip, an estimate (about 15 characters a second) for the provider's own voice.
-    pub(crate) fn duration(&self) -> Duration {
-        match self.sound {
-            Sound::Ready(duration) => duration,
-            Sound::Pending { .. } | Sound::Failed => {
-                Duration::from_millis(500 + 66 * self.text.chars().count() as u64)
-            }
-        }
-    }
-
-    pub(crate) fn item(&self) -> Item {
-        match self.sound {
-            Sound::Ready(_) => Item::Clip(self.clip),
-            Sound::Pending { .. } | Sound::Failed => Item::Text(self.text.clone()),
-        }
-    }
-}
-
-// === impl Speech ===
-
-impl Speech {
-    fn is_unmade_filler(&self) -> bool {
-        self.kind == PlaybackKind::Filler && self.pieces.front().is_some_and(Piece::is_pending)
-    }
-
-    /// Whether a playback is a part of this.
-    pub(crate) fn is_of(&self, playing: &Playing) -> bool {
-        (self.kind, self.turn, self.say) == (playing.kind, playing.turn, playing.say)
-    }
-}
-
-// === impl Playing ===
-
-impl Playing {
-    pub(crate) fn text(&self) -> String {
-        joined(self.pieces.iter().map(|piece| piece.text.as_str()))
-    }
-
-    pub(crate) fn duration(&self) -> Duration {
-        self.pieces.iter().map(Piece::duration).sum()
-    }
-
-    /// The words that the caller has heard by now.
-    fn heard(&self, now: Instant) -> String {
-        let position = self.started.map_or(Duration::ZERO, |started| now.saturating_duration_since(started));
-        let clips: Vec<_> = self.pieces.iter().map(|piece| (piece.text.as_str(), piece.duration())).collect();
-        voice_speech::heard(&clips, position)
-    }
-
-    /// The index of the piece that is sounding.
-    fn broken(&self, now: Instant) -> usize {
-        let mut left = self.started.map_or(Duration::ZERO, |started| now.saturating_duration_since(started));
-        for (n, piece) in self.pieces.iter().enumerate() {
-            match left.checked_sub(piece.duration()) {
-                Some(rest) => left = rest,
-                None => return n,
-            }
-        }
-        self.pieces.len()
+impl Broken {
+    /// All that was heard of it.
+    pub(crate) fn heard(&self) -> String {
+        joined([self.whole.as_str(), self.words.as_str()].into_iter())
     }
 }
 
@@ -177,15 +84,20 @@ impl Mouth {
         self.idle_since().is_some() && self.queue.is_empty()
     }
 
+    /// What may be heard, in order.
+    pub(crate) fn free(&self) -> impl Iterator<Item = &Speech> {
+        self.queue.iter().filter(|speech| !speech.is_held)
+    }
+
     /// Whether what is to be said next is ready. A filler that is still being made holds nothing up.
     pub(crate) fn has_sound_ahead(&self) -> bool {
-        let next = self.queue.iter().find(|speech| !speech.is_unmade_filler());
+        let next = self.free().find(|speech| !speech.is_unmade_filler());
         next.is_some_and(|speech| speech.pieces.front().is_some_and(|piece| !piece.is_pending()))
     }
 
     /// Whether something that the outside wants said is on, or is next.
     pub(crate) fn is_saying(&self) -> bool {
-        let next = self.queue.front().map(|speech| speech.kind);
+        let next = self.free().next().map(|speech| speech.kind);
         self.playing().map(|playing| playing.kind).or(next) == Some(PlaybackKind::Say)
     }
 
@@ -195,48 +107,68 @@ impl Mouth {
             || self.queue.iter().any(|speech| speech.say == Some(say))
     }
 
-    /// Records what became of a clip; gives what it is for, if anybody still waits for it.
-    pub(crate) fn resolve(&mut self, clip: ClipId, duration: Option<Duration>) -> Option<PlaybackKind> {
-        let sound = duration.map_or(Sound::Failed, Sound::Ready);
-        for speech in &mut self.queue {
-            let waiting = speech.pieces.iter_mut().find(|piece| piece.clip == clip && piece.is_pending());
-            if let Some(piece) = waiting {
-                piece.sound = sound;
-                return Some(speech.kind);
-            }
-        }
-        None
+    /// Whether a clip is being played, or may be yet.
+    pub(crate) fn needs(&self, clip: ClipId) -> bool {
+        let played = self.playing().into_iter().flat_map(|playing| &playing.pieces);
+        let queued = self.queue.iter().flat_map(|speech| &speech.pieces);
+        played.chain(queued).any(|piece| piece.clip == clip)
+    }
+
+    /// Notes that a clip has become longer, or whole; gives what it is for, if that makes it playable.
+    pub(crate) fn grow(
+        &mut self,
+        now: Instant,
+        clip: ClipId,
+        duration: Duration,
+        is_complete: bool,
+    ) -> Option<PlaybackKind> {
+        let (kind, piece) = self.awaited(clip)?;
+        let was_pending = piece.is_pending();
+        piece.grow(now, duration, is_complete);
+        was_pending.then_some(kind)
+    }
+
+    /// Notes that a clip cannot be made, or not to its end; tells whether anybody waits for it.
+    pub(crate) fn fail(&mut self, clip: ClipId) -> bool {
+        let piece = self.awaited(clip);
+        piece.map(|(_, piece)| piece.fail()).is_some()
     }
 
     /// Takes all that can be played now as one playback.
-    pub(crate) fn start_next(&mut self, now: Instant, playback: PlaybackId) -> Option<&Playing> {
+    pub(crate) fn start_next(
+        &mut self,
+        now: Instant,
+        playback: PlaybackId,
+        can_seek: bool,
+    ) -> Option<&Playing> {
         self.idle_since()?;
         self.skip_filler_before_a_ready_reply();
-        let speech = self.queue.front_mut()?;
+        let speech = self.queue.iter_mut().find(|speech| !speech.is_held)?;
         let ready = speech.pieces.iter().take_while(|piece| !piece.is_pending()).count();
         if ready == 0 {
             return None;
         }
         let pieces: Vec<Piece> = speech.pieces.drain(..ready).collect();
-        let mut playing = Playing {
+        let skip = if can_seek { pieces[0].resume_at() } else { Duration::ZERO };
+        self.state = State::Playing(Playing {
             playback,
             kind: speech.kind,
             turn: speech.turn,
             say: speech.say,
             pieces,
+            skip,
+            asked: now,
             started: None,
-            deadline: now,
-        };
-        playing.deadline = now + playing.duration() + PLAY_SLACK;
-        self.state = State::Playing(playing);
+        });
         self.playing()
     }
 
     /// Removes speeches that have been said in full from the front; gives the first of them.
     pub(crate) fn pop_said(&mut self) -> Option<Speech> {
         self.idle_since()?;
-        let is_said = self.queue.front().is_some_and(|speech| speech.is_complete && speech.pieces.is_empty());
-        if is_said { self.queue.pop_front() } else { None }
+        let next = self.queue.iter().position(|speech| !speech.is_held)?;
+        let is_said = self.queue[next].is_complete && self.queue[next].pieces.is_empty();
+        if is_said { self.queue.remove(next) } else { None }
     }
 
     pub(crate) fn started(&mut self, now: Instant, playback: PlaybackId) -> Option<&Playing> {
@@ -245,8 +177,17 @@ impl Mouth {
             return None;
         }
         playing.started = Some(now);
-        playing.deadline = now + playing.duration() + PLAY_SLACK;
         Some(playing)
+    }
+
+    /// Corrects how far a playback has been heard.
+    pub(crate) fn reached(&mut self, now: Instant, playback: PlaybackId, position: Duration) {
+        if let State::Playing(playing) = &mut self.state
+            && playing.playback == playback
+            && playing.started.is_some()
+        {
+            playing.started = now.checked_sub(position).or(playing.started);
+        }
     }
 
     /// Notes the end of a playback; gives it if it was played to its end.
@@ -270,89 +211,112 @@ impl Mouth {
     /// it already and failed is given up.
     pub(crate) fn failed(&mut self, now: Instant, playback: PlaybackId) {
         let Some(mut playing) = self.finished(now, playback) else { return };
-        let retry: VecDeque<Piece> = std::mem::take(&mut playing.pieces)
-            .into_iter()
-            .filter(|piece| matches!(piece.sound, Sound::Ready(_)))
-            .map(|piece| Piece { sound: Sound::Failed, ..piece })
-            .collect();
-        match self.queue.front_mut() {
-            Some(speech) if speech.is_of(&playing) => {
-                for piece in retry.into_iter().rev() {
-                    speech.pieces.push_front(piece);
-                }
-            }
-            _ => self.queue.push_front(Speech {
-                kind: playing.kind,
-                turn: playing.turn,
-                say: playing.say,
-                pieces: retry,
-                is_complete: true,
-            }),
-        }
+        let pieces = std::mem::take(&mut playing.pieces).into_iter().filter(Piece::has_clip);
+        self.put_back(&playing, pieces.map(Piece::spoken_by_provider).collect());
     }
 
-    /// Falls silent. Gives the playback to be stopped and what the caller missed.
-    pub(crate) fn cut(&mut self, now: Instant) -> Option<Cut> {
-        let queued = std::mem::take(&mut self.queue);
-        let (playing, heard) = self.cut_playing(now)?;
-        let same = queued.into_iter().filter(|speech| speech.is_of(&playing));
-        let rest = playing
-            .pieces
-            .iter()
-            .skip(playing.broken(now))
-            .cloned()
-            .chain(same.flat_map(|speech| speech.pieces));
-        let rest = rest.collect();
-        Some(Cut { playing, heard, rest })
-    }
-
-    /// Stops what is on; what is queued stays. Gives the playback and what was heard of it.
-    pub(crate) fn cut_playing(&mut self, now: Instant) -> Option<(Playing, String)> {
+    /// Falls silent. What was not heard of the playback waits before everything else; what is queued stays.
+    pub(crate) fn break_off(&mut self, now: Instant) -> Option<Broken> {
         self.playing()?;
         let State::Playing(playing) = std::mem::replace(&mut self.state, State::Idle { since: now }) else {
             return None;
         };
         self.state = State::Stopping { playback: playing.playback, deadline: now + STOP_WAIT };
-        let heard = playing.heard(now);
-        Some((playing, heard))
+        let Split { whole, words, rest } = playing.split(now);
+        let is_asking = is_asking(&whole, &words, rest.first());
+        self.put_back(&playing, rest);
+        let text = playing.text();
+        let Playing { playback, kind, turn, say, .. } = playing;
+        Some(Broken { playback, kind, turn, say, text, whole, words, is_asking })
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let own = match &self.state {
             State::Idle { .. } => None,
-            State::Playing(playing) => Some(playing.deadline),
+            State::Playing(playing) => Some(playing.deadline()),
             State::Stopping { deadline, .. } => Some(*deadline),
         };
-        let clips =
-            self.queue.iter().flat_map(|speech| &speech.pieces).filter_map(|piece| match piece.sound {
-                Sound::Pending { deadline } => Some(deadline),
-                Sound::Ready(_) | Sound::Failed => None,
-            });
-        own.into_iter().chain(clips).min()
+        own.into_iter().chain(self.unmade().filter_map(Piece::deadline)).min()
     }
 
     /// Gives up waiting for whatever is overdue. Gives the playback whose end was never reported.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Playing> {
-        for piece in self.queue.iter_mut().flat_map(|speech| &mut speech.pieces) {
-            if matches!(piece.sound, Sound::Pending { deadline } if deadline <= now) {
-                piece.sound = Sound::Failed;
-            }
+        let overdue: Vec<ClipId> = self
+            .unmade()
+            .filter(|piece| piece.deadline().is_some_and(|deadline| deadline <= now))
+            .map(|piece| piece.clip)
+            .collect();
+        for clip in overdue {
+            self.fail(clip);
         }
         let overdue = match &self.state {
-            State::Playing(playing) if playing.deadline <= now => Some(playing.playback),
+            State::Playing(playing) if playing.deadline() <= now => Some(playing.playback),
             State::Stopping { playback, deadline } if *deadline <= now => Some(*playback),
             State::Playing(_) | State::Stopping { .. } | State::Idle { .. } => None,
         };
         overdue.and_then(|playback| self.finished(now, playback))
     }
 
-    /// A filler that is still being made has missed its purpose once the reply is there.
-    fn skip_filler_before_a_ready_reply(&mut self) {
-        let is_waiting_filler = self.queue.front().is_some_and(Speech::is_unmade_filler);
-        if is_waiting_filler && self.has_sound_ahead() {
-            self.queue.pop_front();
+    fn put_back(&mut self, playing: &Playing, pieces: Vec<Piece>) {
+        match self.queue.iter_mut().find(|speech| speech.is_of(playing)) {
+            Some(speech) => {
+                for piece in pieces.into_iter().rev() {
+                    speech.pieces.push_front(piece);
+                }
+            }
+            None => self.queue.push_front(Speech {
+                kind: playing.kind,
+                turn: playing.turn,
+                say: playing.say,
+                pieces: pieces.into(),
+                is_complete: true,
+                is_held: false,
+            }),
         }
     }
+
+    fn unmade(&self) -> impl Iterator<Item = &Piece> {
+        let played = self.playing().into_iter().flat_map(|playing| &playing.pieces);
+        played.chain(self.queue.iter().flat_map(|speech| &speech.pieces))
+    }
+
+    /// A piece that is not made whole yet, and what it is for.
+    fn awaited(&mut self, clip: ClipId) -> Option<(PlaybackKind, &mut Piece)> {
+        let playing = match &mut self.state {
+            State::Playing(playing) => Some((playing.kind, &mut playing.pieces)),
+            State::Idle { .. } | State::Stopping { .. } => None,
+        };
+        let played =
+            playing.into_iter().flat_map(|(kind, pieces)| pieces.iter_mut().map(move |piece| (kind, piece)));
+        let queued = self
+            .queue
+            .iter_mut()
+            .flat_map(|speech| speech.pieces.iter_mut().map(|piece| (speech.kind, piece)));
+        played.chain(queued).find(|(_, piece)| piece.awaits(clip))
+    }
+
+    /// A filler that is still being made has missed its purpose once the reply is there.
+    fn skip_filler_before_a_ready_reply(&mut self) {
+        let is_waiting_filler = self.free().next().is_some_and(Speech::is_unmade_filler);
+        if is_waiting_filler
+            && self.has_sound_ahead()
+            && let Some(filler) = self.queue.iter().position(Speech::is_unmade_filler)
+        {
+            self.queue.remove(filler);
+        }
+    }
+}
+
+/// Whether the sentence that was heard last, or was being said, is a question.
+fn is_asking(whole: &str, words: &str, broken: Option<&Piece>) -> bool {
+    let begun = if words.is_empty() { whole } else { words };
+    if begun.ends_with(['.', '!', '?']) {
+        return begun.ends_with('?');
+    }
+    let rest = broken.map_or("", |piece| piece.text.as_str());
+    let unheard = rest.split_whitespace().skip(words.split_whitespace().count());
+    let end = unheard.map(|word| word.trim_end_matches('"')).find(|word| word.ends_with(['.', '!', '?']));
+    end.is_some_and(|word| word.ends_with('?'))
 }
 
 /// Texts joined by single spaces.

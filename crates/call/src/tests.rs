@@ -1,6 +1,7 @@
 //! The core on a scripted timeline: events at instants, the whole list of commands compared.
 
 mod arbitrary;
+mod live;
 mod outside;
 mod table;
 mod timeline;
@@ -90,6 +91,8 @@ fn the_greeting_can_be_interrupted_too() {
 fn speech_while_thinking_joins_the_next_utterance_as_audio_or_as_text() {
     let mut line = Timeline::in_turn();
     line.event(Event::SpeechStarted);
+    assert!(!line.find(|command| matches!(command, Command::CancelTurn { .. })), "it may be a noise");
+    line.hears("And for");
     assert!(line.find(|command| matches!(command, Command::CancelTurn { turn: TurnId(1) })));
     line.event(Event::UtteranceEnded { utterance: UtteranceId(2) });
     let second = line.turn_started();
@@ -274,6 +277,7 @@ fn hanging_up_releases_the_turn_and_nothing_follows() {
 fn late_answers_to_a_cancelled_turn_change_nothing() {
     let mut line = Timeline::in_turn();
     line.event(Event::SpeechStarted);
+    line.hears("I mean");
     let before = line.commands.len();
     line.event(Event::TurnProgressed { turn: TurnId(1), progress: Progress::ReplyDelta("Stale. ".into()) });
     line.event(Event::TurnFailed { turn: TurnId(1), reason: "X".into() });

@@ -1,6 +1,6 @@
 //! One turn in the works, and where its time went.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use voice_speech::ClauseSplitter;
 
@@ -31,22 +31,52 @@ pub(crate) struct Turn {
     /// Whether the worker is still busy with it.
     pub(crate) is_in_work: bool,
     pub(crate) fillers: u32,
-    pub(crate) filler_after: std::time::Duration,
+    pub(crate) filler_after: Duration,
     /// When the work last went on.
     pub(crate) last_progress: Instant,
+    /// Whether the utterance is only likely to be over: nothing of the turn is told or heard yet.
+    pub(crate) is_speculative: bool,
+    /// Clauses that are not made before the utterance is over.
+    pub(crate) held_clauses: Vec<String>,
     marks: Vec<(&'static str, Instant)>,
     begun_at: Instant,
+    work_began: Instant,
+}
+
+/// What a turn begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// Audio that the line has closed, maybe some time after the end of speech.
+    Closed {
+        /// When the line told the end of speech.
+        speech_ended: Option<Instant>,
+    },
+    /// The end of an utterance whose audio is live.
+    Endpoint {
+        /// When voice was last heard.
+        silent_since: Instant,
+    },
+    /// What is likely to be the end of an utterance.
+    LikelyEndpoint {
+        /// When voice was last heard.
+        silent_since: Instant,
+    },
 }
 
 impl Turn {
     pub(crate) fn new(
         id: TurnId,
         now: Instant,
-        speech_ended: Option<Instant>,
+        beginning: Beginning,
         utterances: Vec<UtteranceId>,
         earlier_text: String,
     ) -> Self {
-        let begun_at = speech_ended.unwrap_or(now).min(now);
+        let (begun_at, first) = match beginning {
+            Beginning::Closed { speech_ended: None } => (now, None),
+            Beginning::Closed { speech_ended: Some(ended) } => (ended, Some("recording")),
+            Beginning::Endpoint { silent_since } => (silent_since, Some("endpoint")),
+            Beginning::LikelyEndpoint { silent_since } => (silent_since, Some("pause")),
+        };
         let mut turn = Self {
             id,
             ended_at: now,
@@ -59,13 +89,16 @@ impl Turn {
             has_sounded: false,
             is_in_work: true,
             fillers: 0,
-            filler_after: std::time::Duration::ZERO,
+            filler_after: Duration::ZERO,
             last_progress: now,
+            is_speculative: matches!(beginning, Beginning::LikelyEndpoint { .. }),
+            held_clauses: Vec::new(),
             marks: Vec::new(),
-            begun_at,
+            begun_at: begun_at.min(now),
+            work_began: now,
         };
-        if speech_ended.is_some() {
-            turn.mark("recording", now);
+        if let Some(first) = first {
+            turn.mark(first, now);
         }
         turn
     }
@@ -73,7 +106,22 @@ impl Turn {
     /// The reply will be written anew.
     pub(crate) fn forget_reply(&mut self) {
         self.said.clear();
+        self.held_clauses.clear();
         self.splitter = Some(ClauseSplitter::new(CLAUSE_CHARS));
+    }
+
+    /// The utterance is over, so the turn is one like any other.
+    pub(crate) fn keep(&mut self, now: Instant) {
+        self.is_speculative = false;
+        self.ended_at = now;
+        self.mark("endpoint", now);
+    }
+
+    /// How much later the reply would be if the work had begun with the end of the utterance.
+    pub(crate) fn won(&self) -> Duration {
+        let over = self.marked("endpoint").unwrap_or(self.work_began);
+        let done = self.marked("tts").map_or(over, |made| made.min(over));
+        done.saturating_duration_since(self.work_began)
     }
 
     /// Notes that the part `name` of the turn is over; only the first time counts.

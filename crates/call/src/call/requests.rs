@@ -10,7 +10,7 @@ use crate::{
     Command, Destination, EndReason, Notice, PlaybackKind, Refusal, SayId, SayOutcome,
     event::Event,
     history::Role,
-    mouth::{Playing, Speech, joined},
+    mouth::{Broken, Speech, joined},
     notice::CancelReason,
     request::{MOST_INSTRUCTIONS, MOST_SAYS, dialling_time},
 };
@@ -92,7 +92,7 @@ impl Call {
             *kept = Some(talk);
         }
         self.out.push(Command::Transfer { to: Destination::Number { number } });
-        self.report_state();
+        self.settle();
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Call {
         let answer = ask(talk, &mut cx)?;
         let step = talk.go_on(&mut cx);
         self.follow(now, step);
-        self.report_state();
+        self.settle();
         Ok(answer)
     }
 }
@@ -123,8 +123,14 @@ impl Talk {
         cx.out.last_say += 1;
         let say = SayId(cx.out.last_say);
         let pieces = super::speaking::request_clips(cx, PlaybackKind::Say, text);
-        let speech =
-            Speech { kind: PlaybackKind::Say, turn: None, say: Some(say), pieces, is_complete: true };
+        let speech = Speech {
+            kind: PlaybackKind::Say,
+            turn: None,
+            say: Some(say),
+            pieces,
+            is_complete: true,
+            is_held: false,
+        };
         self.says.push(OpenSay { say, heard: String::new() });
         if interrupts {
             self.make_way(cx);
@@ -137,13 +143,15 @@ impl Talk {
 
     /// Stops what is being said. A reply that was sounding is over; one that is still in the works goes on.
     fn make_way(&mut self, cx: &mut Cx<'_>) {
-        let Some((playing, heard)) = self.mouth.cut_playing(cx.now) else { return };
-        self.broken_off(cx, &playing, heard);
-        self.mouth.queue.retain(|speech| !speech.is_of(&playing));
-        if playing.kind != PlaybackKind::Reply {
+        let Some(broken) = self.mouth.break_off(cx.now) else { return };
+        self.stopped(cx, &broken);
+        let Broken { kind, turn, say, words, .. } = broken;
+        self.note_heard(kind, turn, say, &words);
+        self.mouth.queue.retain(|speech| (speech.kind, speech.turn, speech.say) != (kind, turn, say));
+        if kind != PlaybackKind::Reply {
             return;
         }
-        let Some(turn) = self.turn.take_if(|turn| Some(turn.id) == playing.turn) else { return };
+        let Some(turn) = self.turn.take_if(|open| Some(open.id) == turn) else { return };
         if turn.is_in_work {
             cx.out.push(Command::CancelTurn { turn: turn.id });
         }
@@ -152,16 +160,9 @@ impl Talk {
         cx.out.report(Notice::TurnCancelled { turn: turn.id, reason: CancelReason::SaidOver });
     }
 
-    /// Stops what is being said, and forgets what was to be.
-    fn fall_silent(&mut self, cx: &mut Cx<'_>) {
-        if let Some(cut) = self.mouth.cut(cx.now) {
-            self.broken_off(cx, &cut.playing, cut.heard);
-        }
-    }
-
     /// Nobody took the call over: the conversation goes on.
     pub(super) fn resume(&mut self, cx: &mut Cx<'_>) {
-        self.caller = super::talk::Caller::Quiet;
+        self.caller = super::hearing::Caller::Quiet;
         self.quiet_since = cx.now;
         cx.out.push(Command::Listen);
         let apology = cx.config.phrases.apology.clone();
@@ -170,9 +171,9 @@ impl Talk {
     }
 
     /// Notes words of something that the outside wanted said.
-    pub(super) fn say_heard(&mut self, playing: &Playing, heard: &str) {
+    pub(super) fn say_heard(&mut self, say: Option<SayId>, heard: &str) {
         self.history.push(Role::Assistant, heard);
-        if let Some(open) = self.says.iter_mut().find(|open| Some(open.say) == playing.say) {
+        if let Some(open) = self.says.iter_mut().find(|open| Some(open.say) == say) {
             open.heard = joined([open.heard.as_str(), heard].into_iter());
         }
     }

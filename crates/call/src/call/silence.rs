@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::talk::{Caller, Cx, Step, Talk};
+use super::talk::{Cx, Step, Talk};
 use crate::{Command, Config, EndReason, PlaybackKind, TurnId, fillers, pace::WORTH_WAITING};
 
 /// A reply that breaks off and does not go on within this is given up.
@@ -13,10 +13,7 @@ const LAST_FILLER: Duration = Duration::from_millis(450);
 
 impl Talk {
     pub(super) fn next_deadline(&self, config: &Config) -> Option<Instant> {
-        let caller = match &self.caller {
-            Caller::Quiet => self.no_input_deadline(config),
-            Caller::Speaking { deadline } | Caller::Closing { deadline, .. } => Some(*deadline),
-        };
+        let caller = self.caller_due(config).map(|(at, _)| at).or_else(|| self.no_input_deadline(config));
         let limit = self.closing.is_none().then_some(self.limit);
         let digits = self.digits.as_ref().map(|digits| digits.deadline);
         let (mouth, filler, turn) =
@@ -33,17 +30,14 @@ impl Talk {
         {
             self.was_heard(cx, &playing);
         }
-        match self.caller {
-            Caller::Speaking { deadline } if deadline <= now => self.utterance_too_long(cx),
-            Caller::Closing { deadline, .. } if deadline <= now => self.speech_abandoned(cx),
-            Caller::Quiet | Caller::Speaking { .. } | Caller::Closing { .. } => {}
+        if let Some((at, due)) = self.caller_due(cx.config)
+            && at <= now
+        {
+            self.attend(cx, due);
         }
         if self.closing.is_none() && self.limit <= now {
-            let cut = self.mouth.cut(now);
+            self.fall_silent(cx);
             self.close(cx, EndReason::CallLimit);
-            if let Some(cut) = cut {
-                cx.out.push(Command::StopPlayback { playback: cut.playing.playback });
-            }
         }
         if is_due(self.digits.as_ref().map(|digits| digits.deadline)) {
             self.digits_over(cx, None);
@@ -77,9 +71,9 @@ impl Talk {
 
     /// When silence within a turn is to be bridged.
     fn filler_deadline(&self, config: &Config) -> Option<Instant> {
-        let turn = self.turn.as_ref()?;
+        let turn = self.turn.as_ref().filter(|_| !self.is_turn_held())?;
         let idle_since = self.mouth.idle_since()?;
-        let is_waiting = self.mouth.queue.iter().all(|speech| speech.kind == PlaybackKind::Reply);
+        let is_waiting = self.mouth.free().all(|speech| speech.kind == PlaybackKind::Reply);
         if !is_waiting || self.mouth.has_sound_ahead() {
             return None;
         }
@@ -122,7 +116,7 @@ impl Talk {
 
     /// When a turn is given up.
     fn turn_deadline(&self, config: &Config) -> Option<Instant> {
-        let turn = self.turn.as_ref()?;
+        let turn = self.turn.as_ref().filter(|_| !self.is_turn_held())?;
         if !turn.has_sounded {
             let is_about_to_sound = self
                 .mouth

@@ -2,12 +2,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::talk::{Caller, Cx, Interrupted, Talk};
+use super::{
+    hearing::{Caller, Hearing},
+    talk::{Cx, Talk},
+};
 use crate::{
     ClipId, Command, EndReason, Notice, PlaybackId, PlaybackKind, TurnId,
-    history::Role,
-    mouth::{Cut, Piece, Playing, Speech, joined},
-    notice::CancelReason,
+    mouth::{Piece, Playing, Speech},
     turn::CLAUSE_CHARS,
 };
 
@@ -19,7 +20,7 @@ impl Talk {
             PlaybackKind::Voicemail => request_clips(cx, kind, &text),
             _ => [request_clip(cx, kind, text)].into(),
         };
-        let speech = Speech { kind, turn, say: None, pieces, is_complete: true };
+        let speech = Speech { kind, turn, say: None, pieces, is_complete: true, is_held: false };
         if kind == PlaybackKind::Filler {
             self.mouth.queue.push_front(speech);
         } else {
@@ -30,6 +31,7 @@ impl Talk {
     /// Queues the next clause of a reply.
     pub(super) fn say_clause(&mut self, cx: &mut Cx<'_>, turn: TurnId, text: String) {
         let piece = request_clip(cx, PlaybackKind::Reply, text);
+        let is_held = self.is_turn_held();
         match self.reply_mut(turn) {
             Some(speech) => speech.pieces.push_back(piece),
             None => self.mouth.queue.push_back(Speech {
@@ -38,6 +40,7 @@ impl Talk {
                 say: None,
                 pieces: [piece].into(),
                 is_complete: false,
+                is_held,
             }),
         }
     }
@@ -55,16 +58,17 @@ impl Talk {
             self.said(cx, &speech);
         }
         // What the outside wants said waits until the caller has finished.
-        let must_wait = self.mouth.queue.front().is_some_and(|speech| speech.kind == PlaybackKind::Say)
+        let must_wait = self.mouth.free().next().is_some_and(|speech| speech.kind == PlaybackKind::Say)
             && !matches!(self.caller, Caller::Quiet);
         if must_wait {
             return;
         }
         let playback = PlaybackId(cx.out.last_playback + 1);
-        if let Some(playing) = self.mouth.start_next(cx.now, playback) {
+        if let Some(playing) = self.mouth.start_next(cx.now, playback, cx.config.can_seek) {
             cx.out.last_playback = playback.0;
             let items = playing.pieces.iter().map(Piece::item).collect();
-            cx.out.push(Command::Play { playback, items, skip: Duration::ZERO });
+            let skip = playing.skip;
+            cx.out.push(Command::Play { playback, items, skip });
         }
     }
 
@@ -94,7 +98,7 @@ impl Talk {
         turn.has_sounded = true;
         turn.mark("playback", cx.now);
         self.pace.learn(turn, cx.now);
-        cx.out.report(Notice::TurnTimings { turn: turn.id, parts: turn.timed_parts(), won: Duration::ZERO });
+        cx.out.report(Notice::TurnTimings { turn: turn.id, parts: turn.timed_parts(), won: turn.won() });
     }
 
     pub(super) fn playback_finished(&mut self, cx: &mut Cx<'_>, playback: PlaybackId) {
@@ -108,136 +112,44 @@ impl Talk {
         let Playing { playback, kind, turn, .. } = playing;
         self.quiet_since = cx.now;
         cx.out.report(Notice::PlaybackFinished { playback: *playback, kind: *kind, turn: *turn });
-        match kind {
-            PlaybackKind::Reply => {
-                if let Some(open) = self.turn.as_mut().filter(|open| Some(open.id) == *turn) {
-                    open.heard = joined([open.heard.as_str(), playing.text().as_str()].into_iter());
-                    open.last_progress = cx.now;
-                }
-            }
-            PlaybackKind::Greeting => self.history.push(Role::Assistant, &playing.text()),
-            PlaybackKind::Say => self.say_heard(playing, &playing.text()),
-            PlaybackKind::Filler
-            | PlaybackKind::Apology
-            | PlaybackKind::NoInput
-            | PlaybackKind::Goodbye
-            | PlaybackKind::Busy
-            | PlaybackKind::Voicemail => {}
+        if let Some(open) = self.turn.as_mut().filter(|open| Some(open.id) == *turn) {
+            open.last_progress = cx.now;
+        }
+        self.note_heard(*kind, *turn, playing.say, &playing.text());
+    }
+
+    /// A clip has become longer, or whole.
+    pub(super) fn clip_grew(&mut self, cx: &mut Cx<'_>, clip: ClipId, duration: Duration, is_complete: bool) {
+        let kept = self.interrupted.iter_mut().flat_map(|interrupted| &mut interrupted.rest);
+        if let Some(piece) = kept.into_iter().find(|piece| piece.awaits(clip)) {
+            piece.grow(cx.now, duration, is_complete);
+            return;
+        }
+        let kind = self.mouth.grow(cx.now, clip, duration, is_complete);
+        if let (Some(PlaybackKind::Reply), Some(turn)) = (kind, &mut self.turn) {
+            turn.mark("tts", cx.now);
         }
     }
 
-    /// The caller always wins: silence at once, and nothing that was queued is said any more.
+    /// The caller always wins: silence at once.
     pub(super) fn speech_started(&mut self, cx: &mut Cx<'_>) {
         match self.closing {
             None => {}
             // He is there after all.
-            Some(EndReason::NoInput) => self.closing = None,
+            Some(EndReason::NoInput) => {
+                self.closing = None;
+                self.fall_silent(cx);
+            }
             Some(_) => return,
         }
         if !matches!(self.caller, Caller::Quiet) {
             return;
         }
         cx.out.report(Notice::SpeechStarted);
-        self.caller = Caller::Speaking { deadline: cx.now + cx.config.max_utterance };
+        self.caller = Caller::Speaking(Hearing::new(cx));
         self.prompts = 0;
         self.quiet_since = cx.now;
-        let cut = self.mouth.cut(cx.now);
-        self.interrupt(cx, cut);
-    }
-
-    /// Settles what was heard, and what becomes of the open turn.
-    pub(super) fn interrupt(&mut self, cx: &mut Cx<'_>, cut: Option<Cut>) {
-        let mut rest = VecDeque::new();
-        if let Some(cut) = cut {
-            let Cut { playing, heard, rest: cut_rest } = cut;
-            self.broken_off(cx, &playing, heard);
-            if playing.kind == PlaybackKind::Reply {
-                rest = cut_rest;
-            }
-        }
-        let Some(turn) = &self.turn else { return };
-        if turn.heard.is_empty() {
-            self.cancel_turn(cx.out, CancelReason::CallerWentOn);
-            return;
-        }
-        let turn = self.turn.take().expect("it was looked at just now");
-        if turn.is_in_work {
-            cx.out.push(Command::CancelTurn { turn: turn.id });
-        }
-        self.settle_interrupted();
-        self.interrupted = Some(Interrupted {
-            turn: turn.id,
-            user: turn.transcript.unwrap_or_default(),
-            said: turn.said,
-            heard: turn.heard,
-            rest,
-        });
-    }
-
-    /// Stops a playback, and notes and tells what was heard of it.
-    pub(super) fn broken_off(&mut self, cx: &mut Cx<'_>, playing: &Playing, heard: String) {
-        cx.out.push(Command::StopPlayback { playback: playing.playback });
-        self.note_heard(playing, &heard);
-        let (said, heard) = match &self.turn {
-            Some(turn) if playing.kind == PlaybackKind::Reply => (turn.said.clone(), turn.heard.clone()),
-            Some(_) | None => (playing.text(), heard),
-        };
-        cx.out.report(Notice::PlaybackInterrupted {
-            playback: playing.playback,
-            kind: playing.kind,
-            turn: playing.turn,
-            said,
-            heard,
-        });
-    }
-
-    fn note_heard(&mut self, playing: &Playing, heard: &str) {
-        match playing.kind {
-            PlaybackKind::Reply => {
-                if let Some(open) = self.turn.as_mut().filter(|open| Some(open.id) == playing.turn) {
-                    open.heard = joined([open.heard.as_str(), heard].into_iter());
-                }
-            }
-            PlaybackKind::Greeting => self.history.push(Role::Assistant, heard),
-            PlaybackKind::Say => self.say_heard(playing, heard),
-            PlaybackKind::Filler
-            | PlaybackKind::Apology
-            | PlaybackKind::NoInput
-            | PlaybackKind::Goodbye
-            | PlaybackKind::Busy
-            | PlaybackKind::Voicemail => {}
-        }
-    }
-
-    /// The interruption turned out to be one: what was heard becomes history.
-    pub(super) fn settle_interrupted(&mut self) {
-        if let Some(interrupted) = self.interrupted.take() {
-            self.history.push_exchange(&interrupted.user, &interrupted.heard);
-        }
-    }
-
-    /// The interruption was a cough: the reply goes on where it was broken.
-    pub(super) fn resume_interrupted(&mut self, cx: &mut Cx<'_>) {
-        let Some(interrupted) = self.interrupted.take() else { return };
-        if interrupted.rest.is_empty() {
-            self.history.push_exchange(&interrupted.user, &interrupted.heard);
-            return;
-        }
-        let mut turn = crate::turn::Turn::new(interrupted.turn, cx.now, None, Vec::new(), String::new());
-        turn.transcript = Some(interrupted.user);
-        turn.said = interrupted.said;
-        turn.heard = interrupted.heard;
-        turn.has_sounded = true;
-        turn.is_in_work = false;
-        turn.splitter = None;
-        self.turn = Some(turn);
-        self.mouth.queue.push_back(Speech {
-            kind: PlaybackKind::Reply,
-            turn: Some(interrupted.turn),
-            say: None,
-            pieces: interrupted.rest,
-            is_complete: true,
-        });
+        self.suspend(cx);
     }
 }
 
@@ -252,6 +164,7 @@ pub(super) fn request_clips(cx: &mut Cx<'_>, kind: PlaybackKind, text: &str) -> 
 fn request_clip(cx: &mut Cx<'_>, kind: PlaybackKind, text: String) -> Piece {
     cx.out.last_clip += 1;
     let clip = ClipId(cx.out.last_clip);
+    cx.out.clips.push(clip);
     cx.out.push(Command::Synthesize { clip, kind, text: text.clone() });
     Piece::pending(clip, text, cx.now)
 }

@@ -4,10 +4,13 @@ use std::time::Instant;
 
 use super::{
     Outbox,
+    hearing::Caller,
+    interruption::Suspended,
     requests::{DigitsOut, OpenSay},
 };
 use crate::{
-    Activity, Command, Config, EndReason, Event, Notice, PlaybackKind, TurnId, UtteranceId,
+    Activity, ClipId, Command, Config, EndReason, Event, Notice, PlaybackId, PlaybackKind, TurnId,
+    UtteranceId,
     history::History,
     mouth::{Mouth, Piece},
     notice::CancelReason,
@@ -30,20 +33,6 @@ pub(crate) enum Step {
     Transfer,
 }
 
-/// What the caller is doing.
-#[derive(Debug)]
-pub(crate) enum Caller {
-    Quiet,
-    Speaking {
-        deadline: Instant,
-    },
-    /// He has finished; the audio is being closed.
-    Closing {
-        ended_at: Instant,
-        deadline: Instant,
-    },
-}
-
 /// Parts of the next user message that were said before their turn was given up.
 #[derive(Debug, Default)]
 pub(crate) struct Carry {
@@ -55,9 +44,14 @@ pub(crate) struct Carry {
 #[derive(Debug)]
 pub(crate) struct Interrupted {
     pub(crate) turn: TurnId,
+    /// What was stopped, if it was sounding just then, and whether it was a question.
+    pub(crate) playback: Option<PlaybackId>,
+    pub(crate) is_asking: bool,
     pub(crate) user: String,
     pub(crate) said: String,
     pub(crate) heard: String,
+    /// What was heard before the piece that was broken.
+    pub(crate) heard_whole: String,
     pub(crate) rest: std::collections::VecDeque<Piece>,
 }
 
@@ -68,11 +62,14 @@ pub(crate) struct Talk {
     pub(super) mouth: Mouth,
     pub(super) history: History,
     pub(super) carry: Carry,
+    pub(super) suspended: Option<Suspended>,
     pub(super) interrupted: Option<Interrupted>,
     /// Since when nobody has said anything and nothing is in the works.
     pub(super) quiet_since: Instant,
     pub(super) prompts: u32,
     pub(super) turns: u32,
+    /// Turns that were begun early and dropped.
+    pub(super) wasted: u32,
     pub(super) failures: u32,
     pub(super) pace: Pace,
     /// How many fillers there were, and which was the last one.
@@ -116,10 +113,12 @@ impl Talk {
             mouth: Mouth::new(cx.now),
             history: History::default(),
             carry: Carry::default(),
+            suspended: None,
             interrupted: None,
             quiet_since: cx.now,
             prompts: 0,
             turns: 0,
+            wasted: 0,
             failures: 0,
             pace: Pace::default(),
             fillers: 0,
@@ -138,7 +137,7 @@ impl Talk {
     pub(super) fn activity(&self) -> Activity {
         if self.mouth.playing().is_some() {
             Activity::Speaking
-        } else if self.turn.is_some() || !self.mouth.queue.is_empty() {
+        } else if self.turn.is_some() && !self.is_turn_held() || self.mouth.free().next().is_some() {
             Activity::Thinking
         } else {
             Activity::Listening
@@ -151,26 +150,30 @@ impl Talk {
             Event::SpeechAbandoned => self.speech_abandoned(cx),
             Event::SpeechEnded => self.speech_ended(cx),
             Event::UtteranceEnded { utterance } => self.utterance_ended(cx, utterance),
-            Event::PartialHeard { text, stable, source, completeness: _ } => {
-                cx.out.report(Notice::PartialTranscript { text, stable, source });
+            Event::SpeechPaused { utterance, silent_since, voiced } => {
+                self.speech_paused(cx, utterance, silent_since, voiced);
             }
+            Event::SpeechResumed => self.speech_resumed(cx),
+            Event::PartialHeard { text, stable, source, completeness } => {
+                self.partial_heard(cx, text, stable, source, completeness);
+            }
+            Event::Transcribed { utterance, text } => self.transcribed(cx, utterance, text),
             Event::DigitPressed { digit } => {
                 self.quiet_since = cx.now;
                 cx.out.report(Notice::DigitPressed { digit });
             }
             Event::TurnProgressed { turn, progress } => self.turn_progressed(cx, turn, progress),
             Event::TurnFailed { turn, reason } => self.turn_failed(cx, turn, reason),
-            Event::ClipReady { clip, duration } => {
-                let kind = self.mouth.resolve(clip, Some(duration));
-                if let (Some(PlaybackKind::Reply), Some(turn)) = (kind, &mut self.turn) {
-                    turn.mark("tts", cx.now);
-                }
+            Event::ClipReady { clip, duration } => self.clip_grew(cx, clip, duration, true),
+            Event::ClipGrew { clip, duration, is_complete } => {
+                self.clip_grew(cx, clip, duration, is_complete);
             }
             Event::ClipFailed { clip } => {
-                if self.mouth.resolve(clip, None).is_some() {
+                if self.mouth.fail(clip) {
                     cx.out.report(Notice::Degraded { reason: "PLATFORM_VOICE" });
                 }
             }
+            Event::PlaybackReached { playback, position } => self.mouth.reached(cx.now, playback, position),
             Event::PlaybackStarted { playback } => self.playback_started(cx, playback),
             Event::PlaybackFinished { playback } => self.playback_finished(cx, playback),
             Event::PlaybackFailed { playback } => {
@@ -179,14 +182,8 @@ impl Talk {
             }
             Event::DrainStarted => self.is_draining = true,
             Event::DigitsSent | Event::DigitsFailed => self.digits_over(cx, Some(&event)),
-            // Pauses and clips in the making are not acted on yet.
-            Event::SpeechPaused { .. }
-            | Event::SpeechResumed
-            | Event::Transcribed { .. }
-            | Event::ClipGrew { .. }
-            | Event::PlaybackReached { .. }
             // Nothing to hand over, answered already, found out too late, or handled by the call itself.
-            | Event::TransferConnected
+            Event::TransferConnected
             | Event::TransferFailed
             | Event::AnswererDetected { .. }
             | Event::MachineReady
@@ -219,9 +216,16 @@ impl Talk {
         matches!(self.caller, Caller::Quiet) && self.turn.is_none() && self.mouth.is_silent()
     }
 
+    /// Whether a clip may be played yet.
+    pub(super) fn needs(&self, clip: ClipId) -> bool {
+        let kept = self.interrupted.iter().flat_map(|interrupted| &interrupted.rest);
+        self.mouth.needs(clip) || kept.into_iter().any(|piece| piece.clip == clip)
+    }
+
     /// Says the last words; the call ends when they have been heard.
     pub(super) fn close(&mut self, cx: &mut Cx<'_>, reason: EndReason) {
         self.closing = Some(reason);
+        self.forget_suspended();
         self.cancel_turn(cx.out, CancelReason::CallEnded);
         self.mouth.queue.retain(|speech| speech.kind == PlaybackKind::Apology);
         if !(reason == EndReason::Failures && self.can_transfer) {
@@ -232,6 +236,7 @@ impl Talk {
 
     /// The call is over: stops what is in the works.
     pub(super) fn abandon(&mut self, out: &mut Outbox, reason: CancelReason) {
+        self.forget_suspended();
         self.cancel_turn(out, reason);
         self.mouth.queue.clear();
         self.settle_says(out, true);

@@ -1,83 +1,33 @@
 //! From the end of an utterance to the reply.
 
-use std::time::Duration;
-
 use super::{
     Outbox,
-    talk::{Caller, Carry, Cx, Talk},
+    talk::{Carry, Cx, Talk},
 };
 use crate::{
-    Command, EndReason, Notice, PlaybackKind, Progress, TurnId, TurnRequest, UtteranceId, mouth::joined,
-    notice::CancelReason, turn::Turn,
+    Command, DismissReason, EndReason, Notice, PlaybackKind, Progress, Recogniser, SpeculationOutcome,
+    TurnId, TurnRequest, UtteranceId,
+    mouth::{Speech, joined},
+    notice::CancelReason,
+    turn::{Beginning, Turn},
 };
-
-/// An utterance whose audio is not closed by then is lost; the line keeps its address, so this is rare.
-const CLOSING_WAIT: Duration = Duration::from_secs(8);
 
 /// After this many failed turns in a row the call is handed over or ended.
 const FAILURES: u32 = 2;
 
 impl Talk {
-    pub(super) fn speech_ended(&mut self, cx: &mut Cx<'_>) {
-        if let Caller::Speaking { .. } = self.caller {
-            self.caller = Caller::Closing { ended_at: cx.now, deadline: cx.now + CLOSING_WAIT };
-        }
-    }
-
-    /// The caller has spoken too long.
-    pub(super) fn utterance_too_long(&mut self, cx: &mut Cx<'_>) {
-        cx.out.push(Command::EndUtterance);
-        self.caller = Caller::Closing { ended_at: cx.now, deadline: cx.now + CLOSING_WAIT };
-    }
-
-    /// There was a noise, but nothing was said: whatever it broke off goes on.
-    pub(super) fn speech_abandoned(&mut self, cx: &mut Cx<'_>) {
-        if matches!(self.caller, Caller::Quiet) {
-            return;
-        }
-        self.caller = Caller::Quiet;
-        self.quiet_since = cx.now;
-        if self.carry.utterances.is_empty() && self.carry.text.is_empty() {
-            self.resume_interrupted(cx);
-        } else {
-            self.start_turn(cx, None, Vec::new());
-        }
-    }
-
-    pub(super) fn utterance_ended(&mut self, cx: &mut Cx<'_>, utterance: UtteranceId) {
-        if self.closing.is_some() {
-            return;
-        }
-        let ended_at = match self.caller {
-            Caller::Closing { ended_at, .. } => Some(ended_at),
-            Caller::Quiet | Caller::Speaking { .. } => None,
-        };
-        let was_unnoticed = matches!(self.caller, Caller::Quiet);
-        self.caller = Caller::Quiet;
-        self.quiet_since = cx.now;
-        // Its beginning was not noticed, so what is going on was not stopped yet.
-        if self.turn.is_some() || was_unnoticed && !self.mouth.is_silent() {
-            let cut = self.mouth.cut(cx.now);
-            self.interrupt(cx, cut);
-        }
-        self.start_turn(cx, ended_at, vec![utterance]);
-    }
-
-    fn start_turn(
-        &mut self,
-        cx: &mut Cx<'_>,
-        speech_ended: Option<std::time::Instant>,
-        new: Vec<UtteranceId>,
-    ) {
+    /// Begins a turn on what was said before, if it is still unanswered, and on the newest utterance.
+    pub(super) fn begin_turn(&mut self, cx: &mut Cx<'_>, beginning: Beginning, newest: Option<UtteranceId>) {
         if self.turns >= cx.config.max_turns {
             self.close(cx, EndReason::TurnLimit);
             return;
         }
-        self.turns += 1;
+        let is_speculative = matches!(beginning, Beginning::LikelyEndpoint { .. });
+        self.turns += u32::from(!is_speculative);
         cx.out.last_turn += 1;
         let id = TurnId(cx.out.last_turn);
         let Carry { mut utterances, text } = std::mem::take(&mut self.carry);
-        utterances.extend(new);
+        utterances.extend(newest);
         let mut history = self.history.clone();
         if let Some(interrupted) = &self.interrupted {
             history.push_exchange(&interrupted.user, &interrupted.heard);
@@ -89,9 +39,9 @@ impl Talk {
             history: history.messages(),
             instructions: cx.config.instructions.clone(),
             budget: cx.config.turn_budget,
-            is_speculative: false,
+            is_speculative,
         }));
-        let mut turn = Turn::new(id, cx.now, speech_ended, utterances, text);
+        let mut turn = Turn::new(id, cx.now, beginning, utterances, text);
         turn.filler_after = if self.last_turn_had_filler && self.failures == 0 {
             // Two fillers in a row are a mannerism; a wait this long is a fault and is bridged all the same.
             cx.config.filler_after.mul_f32(1.6)
@@ -112,14 +62,15 @@ impl Talk {
             Progress::Transcript(text) => {
                 turn.mark("stt", cx.now);
                 turn.transcript = Some(text.clone());
-                cx.out.report(Notice::Transcript { turn: id, text });
-                self.settle_interrupted();
+                self.turn_transcribed(cx, id, text);
             }
             Progress::ReplyDelta(text) => {
                 turn.mark("first_token", cx.now);
                 turn.said.push_str(&text);
                 let clauses = turn.splitter.as_mut().map(|splitter| splitter.push(&text)).unwrap_or_default();
-                cx.out.report(Notice::ReplyDelta { turn: id, text });
+                if !turn.is_speculative {
+                    cx.out.report(Notice::ReplyDelta { turn: id, text });
+                }
                 self.say_clauses(cx, id, clauses);
             }
             Progress::ReplyFinished if turn.said.trim().is_empty() => {
@@ -131,41 +82,81 @@ impl Talk {
                 let clauses =
                     turn.splitter.take().map(voice_speech::ClauseSplitter::finish).unwrap_or_default();
                 self.say_clauses(cx, id, clauses);
-                self.complete_reply(cx, id);
+                if !self.is_speculation(id) {
+                    self.complete_reply(cx, id);
+                }
             }
             Progress::NothingSaid => {
                 turn.is_in_work = false;
-                self.turn = None;
-                self.quiet_since = cx.now;
-                self.mouth.queue.retain(|speech| speech.turn != Some(id));
-                cx.out.report(Notice::TurnCancelled { turn: id, reason: CancelReason::NothingSaid });
-                self.resume_interrupted(cx);
+                if turn.is_speculative {
+                    self.heard_early(cx, "");
+                    self.end_speculation(cx.out, SpeculationOutcome::NothingSaid);
+                } else {
+                    self.nothing_to_answer(cx, id);
+                }
             }
+        }
+    }
+
+    /// The words of a turn are known. Over a reply they may be a mere "mhm".
+    fn turn_transcribed(&mut self, cx: &mut Cx<'_>, id: TurnId, text: String) {
+        let Some(turn) = &self.turn else { return };
+        if turn.is_speculative {
+            self.heard_early(cx, &text);
+            let stable = text.chars().count();
+            cx.out.report(Notice::PartialTranscript { text, stable, source: Recogniser::Worker });
+            return;
+        }
+        let is_alone = turn.utterances.len() == 1 && turn.earlier_text.is_empty();
+        let is_backchannel = self.dismissal(cx.config, &text) == Some(DismissReason::Backchannel);
+        if self.interrupted.is_some() && is_alone && is_backchannel {
+            cx.out.push(Command::CancelTurn { turn: id });
+            cx.out.report(Notice::SpeechDismissed { reason: DismissReason::Backchannel, text });
+            self.nothing_to_answer(cx, id);
+            return;
+        }
+        cx.out.report(Notice::Transcript { turn: id, text });
+        self.settle_interrupted();
+    }
+
+    /// Nothing in the turn wants an answer: what it broke off goes on.
+    fn nothing_to_answer(&mut self, cx: &mut Cx<'_>, id: TurnId) {
+        self.turn = None;
+        self.quiet_since = cx.now;
+        self.mouth.queue.retain(|speech| speech.turn != Some(id));
+        cx.out.report(Notice::TurnCancelled { turn: id, reason: CancelReason::NothingSaid });
+        if self.suspended.is_none() {
+            self.resume_interrupted(cx, None);
         }
     }
 
     fn say_clauses(&mut self, cx: &mut Cx<'_>, id: TurnId, clauses: Vec<voice_speech::Clause>) {
         for clause in clauses {
-            if let Some(turn) = &mut self.turn {
-                turn.mark("first_clause", cx.now);
+            let Some(turn) = &mut self.turn else { return };
+            let is_first = turn.marked("first_clause").is_none();
+            turn.mark("first_clause", cx.now);
+            if turn.is_speculative && !is_first {
+                turn.held_clauses.push(clause.text);
+            } else {
+                self.say_clause(cx, id, clause.text);
             }
-            self.say_clause(cx, id, clause.text);
         }
     }
 
     /// No more clauses will come: the turn ends when they have been said.
-    fn complete_reply(&mut self, cx: &mut Cx<'_>, id: TurnId) {
+    pub(super) fn complete_reply(&mut self, cx: &mut Cx<'_>, id: TurnId) {
         if let Some(speech) = self.reply_mut(id) {
             speech.is_complete = true;
         } else if !self.is_playing_reply(id) {
             self.close_answered_turn(cx);
         } else {
-            self.mouth.queue.push_front(crate::mouth::Speech {
+            self.mouth.queue.push_front(Speech {
                 kind: PlaybackKind::Reply,
                 turn: Some(id),
                 say: None,
                 pieces: std::collections::VecDeque::new(),
                 is_complete: true,
+                is_held: false,
             });
         }
     }
@@ -199,6 +190,14 @@ impl Talk {
     }
 
     pub(super) fn turn_failed(&mut self, cx: &mut Cx<'_>, id: TurnId, reason: String) {
+        if self.is_speculation(id) {
+            self.speculation_failed(cx);
+            return;
+        }
+        if self.suspended.is_some() {
+            self.failed_unheard(cx, id, reason);
+            return;
+        }
         let Some(mut turn) = self.turn.take_if(|turn| turn.id == id) else { return };
         turn.is_in_work = false;
         self.last_turn_had_filler = turn.fillers > 0;
@@ -217,13 +216,36 @@ impl Talk {
         }
     }
 
+    /// A turn fails while the caller speaks over it: he is told nothing. If he says nothing, what is ready of the reply
+    /// goes on, or else the turn is tried again.
+    fn failed_unheard(&mut self, cx: &mut Cx<'_>, id: TurnId, reason: String) {
+        let Some(mut turn) = self.turn.take_if(|turn| turn.id == id) else { return };
+        turn.is_in_work = false;
+        cx.out.report(Notice::TurnFailed { turn: id, reason });
+        if turn.has_sounded {
+            self.turn = Some(turn);
+            if let Some(speech) = self.reply_mut(id) {
+                speech.is_complete = true;
+            }
+        } else {
+            self.mouth.queue.retain(|speech| speech.turn != Some(id));
+            self.carry_over(turn);
+        }
+    }
+
     /// Gives the open turn up. What the caller said in it joins his next words.
     pub(super) fn cancel_turn(&mut self, out: &mut Outbox, reason: CancelReason) {
+        self.end_speculation(out, SpeculationOutcome::CallEnded);
         let Some(turn) = self.turn.take() else { return };
         if turn.is_in_work {
             out.push(Command::CancelTurn { turn: turn.id });
         }
         out.report(Notice::TurnCancelled { turn: turn.id, reason });
+        self.carry_over(turn);
+    }
+
+    /// What the caller said in a turn that was not answered joins his next words.
+    fn carry_over(&mut self, turn: Turn) {
         self.carry = if let Some(text) = turn.transcript {
             // The transcript is of the whole message, earlier words included.
             Carry { utterances: Vec::new(), text }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An event that refers to the newest turn, clip and playback, or to older ones.
-fn event(latest: (u32, u32, u32)) -> impl Fn(&(u8, u8)) -> Event {
+fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
     move |(kind, back)| {
         let (turn, clip, playback) = latest;
         let back = u32::from(*back);
@@ -18,14 +18,14 @@ fn event(latest: (u32, u32, u32)) -> impl Fn(&(u8, u8)) -> Event {
         let clip = ClipId(clip.saturating_sub(back));
         let playback = PlaybackId(playback.saturating_sub(back));
         let progress = |progress| Event::TurnProgressed { turn, progress };
-        match kind % 26 {
+        match kind % 32 {
             0 => Event::Answered,
             1 | 2 => Event::SpeechStarted,
             3 => Event::SpeechAbandoned,
             4 => Event::SpeechEnded,
             5 | 6 => Event::UtteranceEnded { utterance: UtteranceId(back) },
             7 => Event::PartialHeard {
-                text: "so far".into(),
+                text: ["so far", "okay", "and", ""][back as usize % 4].into(),
                 stable: 0,
                 source: Recogniser::Worker,
                 completeness: None,
@@ -55,6 +55,22 @@ fn event(latest: (u32, u32, u32)) -> impl Fn(&(u8, u8)) -> Event {
                     Event::DigitsSent
                 }
             }
+            25 | 26 => Event::SpeechPaused {
+                utterance: UtteranceId(back),
+                silent_since: now,
+                voiced: Duration::from_millis(u64::from(back) * 150),
+            },
+            27 => Event::SpeechResumed,
+            28 => {
+                let text = ["", "Mhm.", "Wait, stop.", "My number is"][back as usize % 4].into();
+                Event::Transcribed { utterance: UtteranceId(back), text }
+            }
+            29 => Event::ClipGrew {
+                clip,
+                duration: Duration::from_millis(400 * u64::from(back)),
+                is_complete: back == 3,
+            },
+            30 => Event::PlaybackReached { playback, position: Duration::from_millis(u64::from(back) * 300) },
             _ => match back {
                 0 => Event::EndRequested,
                 1 => Event::DrainStarted,
@@ -121,14 +137,22 @@ proptest! {
 
     #[test]
     fn no_sequence_of_events_breaks_a_rule_and_every_call_ends(
-        steps in proptest::collection::vec(((0_u8..26, 0_u8..4), 0_u64..3_000), 1..120),
+        steps in proptest::collection::vec(((0_u8..32, 0_u8..4), prop_oneof![0_u64..400, 0_u64..3_000]), 1..120),
         requests in proptest::collection::vec((0_usize..120, 0_u8..8, any::<bool>()), 0..8),
         can_transfer: bool,
         is_placed: bool,
+        speculation: bool,
+        can_seek: bool,
     ) {
         #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
         let now = Instant::now();
-        let config = Config { can_transfer, max_call: Duration::from_mins(5), ..Config::default() };
+        let config = Config {
+            can_transfer,
+            speculation,
+            can_seek,
+            max_call: Duration::from_mins(5),
+            ..Config::default()
+        };
         let call = if is_placed {
             let voicemail = Voicemail::LeaveMessage("Call us back.".into());
             Call::place(now, config, voicemail, Duration::from_secs(30))
@@ -142,7 +166,7 @@ proptest! {
             run.now += Duration::from_millis(wait);
             run.call.handle_timeout(run.now);
             run.take_commands();
-            let event = event(run.latest)(&what);
+            let event = event(run.latest, run.now)(&what);
             if let Event::PlaybackFinished { playback } | Event::PlaybackFailed { playback } = &event {
                 run.invariants.playback_over(*playback);
             }

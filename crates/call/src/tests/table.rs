@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::timeline::{Timeline, ms};
 use crate::{
-    Answerer, Call, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, TurnId, UtteranceId,
-    Voicemail,
+    Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, Recogniser,
+    TurnId, UtteranceId, Voicemail,
 };
 
 fn states() -> Vec<(&'static str, fn() -> Timeline)> {
@@ -22,8 +22,16 @@ fn states() -> Vec<(&'static str, fn() -> Timeline)> {
             line.event(Event::SpeechStarted);
             line
         }),
+        ("pausing", || pausing(false)),
+        ("speculating", || pausing(true)),
         ("thinking", Timeline::in_turn),
         ("speaking", || Timeline::speaking("One two three four.", ms(2_000))),
+        ("interrupted", || {
+            let mut line = Timeline::speaking("One two three four.", ms(2_000));
+            line.wait(ms(1_000));
+            line.event(Event::SpeechStarted);
+            line
+        }),
         ("handing over", || {
             let mut line = Timeline::answered();
             line.ask(|call, now| call.transfer(now, "+15553330000".into())).unwrap();
@@ -50,6 +58,21 @@ fn states() -> Vec<(&'static str, fn() -> Timeline)> {
     ]
 }
 
+/// A second of speech, and a pause that may be its end.
+fn pausing(speculation: bool) -> Timeline {
+    let mut line = Timeline::answered_with(|config| config.speculation = speculation);
+    line.finish_playback();
+    line.event(Event::SpeechStarted);
+    line.wait(ms(1_000));
+    line.event(paused(&line));
+    line.wait(ms(1));
+    line
+}
+
+fn paused(line: &Timeline) -> Event {
+    Event::SpeechPaused { utterance: UtteranceId(7), silent_since: line.now, voiced: ms(900) }
+}
+
 fn placed(then: impl FnOnce(&mut Timeline)) -> Timeline {
     let voicemail = Voicemail::LeaveMessage("Call us back.".into());
     let mut line = Timeline::ringing(|now| Call::place(now, Config::default(), voicemail, ms(30_000)));
@@ -64,6 +87,19 @@ fn events(line: &Timeline) -> Vec<(&'static str, Event)> {
     vec![
         ("Answered", Event::Answered),
         ("SpeechStarted", Event::SpeechStarted),
+        ("SpeechPaused", paused(line)),
+        ("SpeechResumed", Event::SpeechResumed),
+        (
+            "PartialHeard",
+            Event::PartialHeard {
+                text: "Wait a moment".into(),
+                stable: 0,
+                source: Recogniser::Worker,
+                completeness: None,
+            },
+        ),
+        ("Transcribed", Event::Transcribed { utterance: UtteranceId(7), text: "Wait a moment.".into() }),
+        ("BackchannelHeard", Event::Transcribed { utterance: UtteranceId(7), text: "Mhm.".into() }),
         ("SpeechAbandoned", Event::SpeechAbandoned),
         ("SpeechEnded", Event::SpeechEnded),
         ("UtteranceEnded", Event::UtteranceEnded { utterance: UtteranceId(7) }),
@@ -73,6 +109,8 @@ fn events(line: &Timeline) -> Vec<(&'static str, Event)> {
         ("NothingSaid", progress(Progress::NothingSaid)),
         ("TurnFailed", Event::TurnFailed { turn, reason: "X".into() }),
         ("StaleTurnFailed", Event::TurnFailed { turn: TurnId(99), reason: "X".into() }),
+        ("ClipGrew", Event::ClipGrew { clip: ClipId(2), duration: ms(2_500), is_complete: false }),
+        ("PlaybackReached", Event::PlaybackReached { playback, position: ms(100) }),
         ("PlaybackFinished", Event::PlaybackFinished { playback }),
         ("StalePlaybackFinished", Event::PlaybackFinished { playback: PlaybackId(99) }),
         ("PlaybackFailed", Event::PlaybackFailed { playback }),

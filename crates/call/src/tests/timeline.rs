@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Call, ClipId, Command, Config, Event, Item, Notice, PlaybackId, PlaybackKind, Progress, TimedPart,
-    TurnRequest, UtteranceId, invariants::Invariants,
+    Call, ClipId, Command, Config, Event, Item, Notice, PlaybackId, PlaybackKind, Progress, Recogniser,
+    TimedPart, TurnRequest, UtteranceId, invariants::Invariants,
 };
 
 pub(super) fn ms(millis: u64) -> Duration {
@@ -23,10 +23,13 @@ pub(super) struct Timeline {
     pending: Vec<(ClipId, PlaybackKind, String)>,
     texts: HashMap<ClipId, (PlaybackKind, String, Duration)>,
     plays: Vec<(PlaybackId, Vec<Item>, Instant)>,
+    /// How much of each playback was left out.
+    pub(super) skips: Vec<Duration>,
     /// When sound began and ended.
     sounds: Vec<(Instant, Instant)>,
     /// Clips of own phrases become ready at once, as they are made beforehand.
     on: Option<(PlaybackId, Duration)>,
+    newest_turn: Option<TurnRequest>,
 }
 
 impl Timeline {
@@ -59,8 +62,10 @@ impl Timeline {
             pending: Vec::new(),
             texts: HashMap::new(),
             plays: Vec::new(),
+            skips: Vec::new(),
             sounds: Vec::new(),
             on: None,
+            newest_turn: None,
         };
         line.collect();
         line
@@ -156,7 +161,26 @@ impl Timeline {
         }
     }
 
-    fn start_playback(&mut self) {
+    /// Words of the caller, as far as they are recognised.
+    pub(super) fn hears(&mut self, text: &str) {
+        let (text, stable, source) = (text.to_owned(), 0, Recogniser::Worker);
+        self.event(Event::PartialHeard { text, stable, source, completeness: None });
+    }
+
+    /// What is being made.
+    pub(super) fn pending_texts(&self) -> Vec<&str> {
+        self.pending.iter().map(|(_, _, text)| text.as_str()).collect()
+    }
+
+    /// A clip that is told of by hand.
+    pub(super) fn clip_known(&mut self, clip: ClipId, duration: Duration) {
+        let made =
+            self.pending.iter().position(|(pending, _, _)| *pending == clip).expect("it was asked for");
+        let (clip, kind, text) = self.pending.remove(made);
+        self.texts.insert(clip, (kind, text, duration));
+    }
+
+    pub(super) fn start_playback(&mut self) {
         if let Some((playback, duration)) = self.on {
             self.event(Event::PlaybackStarted { playback });
             self.sounds.push((self.now, self.now + duration));
@@ -223,8 +247,11 @@ impl Timeline {
                 .unwrap_or_else(|rule| panic!("{rule}: {command:?}"));
             match &command {
                 Command::Synthesize { clip, kind, text } => self.pending.push((*clip, *kind, text.clone())),
-                Command::Play { playback, items, .. } => {
-                    let duration = items.iter().map(|item| self.item_duration(item)).sum();
+                Command::StartTurn(request) => self.newest_turn = Some(request.clone()),
+                Command::Play { playback, items, skip } => {
+                    let whole: Duration = items.iter().map(|item| self.item_duration(item)).sum();
+                    let duration = whole.saturating_sub(*skip);
+                    self.skips.push(*skip);
                     self.plays.push((*playback, items.clone(), self.now));
                     self.on = Some((*playback, duration));
                 }
@@ -298,12 +325,9 @@ impl Timeline {
         self.commands.iter().any(matches)
     }
 
+    /// The newest turn.
     pub(super) fn turn_started(&self) -> TurnRequest {
-        let turns = self.commands.iter().rev().find_map(|command| match command {
-            Command::StartTurn(request) => Some(request.clone()),
-            _ => None,
-        });
-        turns.expect("a turn was started")
+        self.newest_turn.clone().expect("a turn was started")
     }
 
     pub(super) fn interrupted(&self) -> (String, String) {
@@ -326,6 +350,14 @@ impl Timeline {
             _ => None,
         });
         parts.expect("timings were reported")
+    }
+
+    pub(super) fn won(&self) -> Duration {
+        let won = self.commands.iter().rev().find_map(|command| match command {
+            Command::Report(Notice::TurnTimings { won, .. }) => Some(*won),
+            _ => None,
+        });
+        won.expect("timings were reported")
     }
 
     pub(super) fn first_sound_after(&self, instant: Instant) -> Option<Instant> {
