@@ -6,6 +6,8 @@ pub mod live;
 
 use std::time::Duration;
 
+/// What is looked at at a time.
+const FRAME: Duration = Duration::from_millis(20);
 /// How far above the noise floor a frame must be to count as voiced.
 const MARGIN_DB: f32 = 9.0;
 /// Below this a frame is silent whatever the floor is: the idle noise of a mu-law line.
@@ -95,22 +97,45 @@ pub struct SpeechSpan {
     pub voiced: Duration,
 }
 
+/// Finds speech in a recording while it grows.
+#[derive(Clone, Debug)]
+pub struct SpeechFinder {
+    vad: EnergyVad,
+    frames: u32,
+    span: Option<SpeechSpan>,
+}
+
+impl Default for SpeechFinder {
+    fn default() -> Self {
+        Self { vad: EnergyVad::new(Duration::from_hours(1)), frames: 0, span: None }
+    }
+}
+
+impl SpeechFinder {
+    /// Takes the next 20 ms of samples.
+    pub fn push(&mut self, frame: &[f32]) {
+        let start = FRAME * self.frames;
+        self.frames += 1;
+        if !self.vad.is_voiced(frame) {
+            return;
+        }
+        let found = self.span.get_or_insert(SpeechSpan { start, end: start, voiced: Duration::ZERO });
+        found.end = start + FRAME;
+        found.voiced += FRAME;
+    }
+
+    /// Where speech is so far; `None` while there was none.
+    pub fn span(&self) -> Option<SpeechSpan> {
+        self.span
+    }
+}
+
 /// Finds speech in a whole recording; `None` when there is none.
 pub fn find_speech(samples: &[f32], sample_rate_hertz: u32) -> Option<SpeechSpan> {
     let frame = (sample_rate_hertz / 50) as usize;
-    let mut vad = EnergyVad::new(Duration::from_hours(1));
-    let mut span: Option<SpeechSpan> = None;
-    for (n, samples) in samples.chunks_exact(frame.max(1)).enumerate() {
-        if !vad.is_voiced(samples) {
-            continue;
-        }
-        let start = Duration::from_millis(20 * n as u64);
-        let end = start + Duration::from_millis(20);
-        let found = span.get_or_insert(SpeechSpan { start, end, voiced: Duration::ZERO });
-        found.end = end;
-        found.voiced += Duration::from_millis(20);
-    }
-    span
+    let mut finder = SpeechFinder::default();
+    samples.chunks_exact(frame.max(1)).for_each(|samples| finder.push(samples));
+    finder.span()
 }
 
 #[cfg(test)]
@@ -139,6 +164,16 @@ mod tests {
         assert_eq!(find_speech(&frames(-65.0, 100), 8_000), None);
         let noisy = find_speech(&frames(-30.0, 500), 8_000);
         assert!(noisy.is_none_or(|span| span.voiced < Duration::from_secs(4)), "{noisy:?}");
+    }
+
+    #[test]
+    fn what_is_found_while_a_recording_grows_is_what_is_found_in_it() {
+        let audio = [frames(-65.0, 20), frames(-20.0, 30), frames(-65.0, 10), frames(-25.0, 5)].concat();
+        let mut finder = SpeechFinder::default();
+        for (n, frame) in audio.chunks_exact(160).enumerate() {
+            finder.push(frame);
+            assert_eq!(finder.span(), find_speech(&audio[..160 * (n + 1)], 8_000));
+        }
     }
 
     #[test]

@@ -156,6 +156,21 @@ pub fn write_pcm16(audio: &Audio) -> Vec<u8> {
     out
 }
 
+/// Writes mu-law bytes as 16-bit PCM: the same file as [`write_pcm16`] makes of the decoded samples, much faster.
+pub fn write_mulaw_as_pcm16(mulaw_bytes: &[u8], sample_rate_hertz: u32) -> Vec<u8> {
+    let mut out = header(PCM, 16, sample_rate_hertz, mulaw_bytes.len());
+    mulaw::append_pcm16(mulaw_bytes, &mut out);
+    out
+}
+
+/// Writes 16-bit samples that are in the file's own form already: little-endian. Half a sample at the end is left out.
+pub fn write_pcm16_bytes(samples: &[u8], sample_rate_hertz: u32) -> Vec<u8> {
+    let (whole, _) = samples.as_chunks::<2>();
+    let mut out = header(PCM, 16, sample_rate_hertz, whole.len());
+    out.extend_from_slice(whole.as_flattened());
+    out
+}
+
 /// Writes 32-bit floats, one channel: what another program is to work on.
 pub fn write_float(audio: &Audio) -> Vec<u8> {
     let mut out = header(FLOAT, 32, audio.sample_rate_hertz, audio.samples.len());

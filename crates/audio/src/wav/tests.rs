@@ -17,6 +17,16 @@ fn mulaw_files_have_tag_seven_a_fact_chunk_and_58_bytes_of_header() {
 }
 
 #[test]
+fn the_quick_ways_to_write_pcm_write_the_same_file() {
+    let codes: Vec<u8> = (0..=u8::MAX).collect();
+    let decoded = Audio { samples: mulaw::decode(&codes), sample_rate_hertz: 8_000 };
+    let file = write_pcm16(&decoded);
+    assert_eq!(write_mulaw_as_pcm16(&codes, 8_000), file);
+    let cut = [&file[44..], &[7]].concat();
+    assert_eq!(write_pcm16_bytes(&cut, 8_000), file, "half a sample is left out");
+}
+
+#[test]
 fn sizes_that_say_nothing_mean_to_the_end_and_list_chunks_are_skipped() {
     let pcm = write_pcm16(&tone());
     let mut file = pcm[..36].to_vec();
