@@ -21,6 +21,8 @@ pub use crate::plan::Plan;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long Redis is left alone once it has failed.
 const REST: Duration = Duration::from_secs(1);
+/// All that a plan allows, in percent.
+const WHOLE: u64 = 100;
 /// Answers in a row that came too late before a connection is given up.
 const LATE: u32 = 3;
 
@@ -98,7 +100,17 @@ impl Quota {
     /// # Errors
     /// When the plan does not allow it now.
     pub async fn reserve(&self, model: &str, cost: Cost) -> Result<(), Exhausted> {
-        let limits = self.inner.plan.limits(model, cost);
+        self.reserve_within(model, cost, WHOLE).await
+    }
+
+    /// Reserves a request that is only nice to have: no more than `percent` of what the plan allows is taken in all,
+    /// so that the rest is there for those that are needed.
+    ///
+    /// # Errors
+    /// When that much is taken.
+    pub async fn reserve_within(&self, model: &str, cost: Cost, percent: u64) -> Result<(), Exhausted> {
+        let mut limits = self.inner.plan.limits(model, cost);
+        limits.iter_mut().for_each(|limit| limit.most = limit.most * percent / WHOLE);
         if limits.is_empty() {
             return Ok(());
         }

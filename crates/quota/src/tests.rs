@@ -48,6 +48,18 @@ async fn processes_that_share_a_redis_share_ten_requests_a_minute() {
 }
 
 #[tokio::test]
+async fn what_is_only_nice_to_have_leaves_the_rest_of_the_plan_to_others() {
+    let redis = Redis::start().await;
+    let quota = quota(&redis);
+    connected(&quota).await;
+    let cost = Cost::default();
+    // Half of ten; late answers go out unreserved, so the end is what counts.
+    while quota.reserve_within(SPEECH, cost, 50).await.is_ok() {}
+    assert_eq!(redis.taken(SPEECH, "requests-minute").await, 5);
+    assert_eq!(granted(&quota, SPEECH, cost, 20).await, 5);
+}
+
+#[tokio::test]
 async fn a_refusal_takes_nothing_and_each_model_has_a_budget_of_its_own() {
     let redis = Redis::start().await;
     let quota = quota(&redis);
