@@ -16,6 +16,7 @@ mod sdk_groq;
 mod sdk_signalwire;
 mod soak;
 mod speech;
+mod transcribe;
 
 use std::{path::Path, process::Stdio, time::Duration};
 

@@ -49,6 +49,10 @@ pub struct Config {
     pub transcoder: voice_transcode::Engine,
     /// How long a turn may take.
     pub turn_budget: Duration,
+    /// Requests a minute that may be spent on words of utterances that go on; `None` for none.
+    pub stt_partials_per_minute: Option<u32>,
+    /// Whether a slow request for words gets a second one beside it.
+    pub stt_hedge: bool,
 }
 
 impl Config {
@@ -83,6 +87,11 @@ impl Config {
             credentials,
             max_bytes: LARGEST_RECORDING,
         };
+        // Twenty requests a minute are few enough for the words that are needed.
+        let has_spare = plan != Some(Plan::Free);
+        let switch = [("on", true), ("off", false)];
+        let wants_partials = env.choice_or("STT_PARTIALS", &switch, has_spare);
+        let partials_per_minute = env.number_or("STT_PARTIALS_PER_MINUTE", 120, 1..=100_000) as u32;
         let config = Self {
             server,
             redis_url: env.text_or("REDIS_URL", "redis://127.0.0.1:6379/0").into(),
@@ -97,6 +106,8 @@ impl Config {
                 voice_transcode::Engine::Native,
             ),
             turn_budget: env.millis_or("TURN_BUDGET_MS", Duration::from_secs(8)),
+            stt_partials_per_minute: wants_partials.then_some(partials_per_minute),
+            stt_hedge: env.choice_or("STT_HEDGE", &switch, has_spare),
         };
         env.finish(config)
     }
@@ -137,6 +148,24 @@ mod tests {
         for name in ["WORKER_CONCURRENCY", "RECORDING_ALLOW_PRIVATE", "GROQ_LLM_BASE_URL", "GROQ_API_KEY"] {
             assert!(text.contains(name), "{name} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn on_the_free_plan_nothing_is_asked_that_nobody_waits_for() {
+        let read = |plan: &'static str, partials: &'static str| {
+            let env = Env::new(move |name| match name {
+                "GROQ_API_KEY" => Some("gsk_x".into()),
+                "GROQ_PLAN" => Some(plan.into()),
+                "STT_PARTIALS" => Some(partials.into()),
+                _ => None,
+            });
+            let config = Config::from_env(env).unwrap();
+            (config.stt_partials_per_minute, config.stt_hedge)
+        };
+        assert_eq!(read("free", ""), (None, false));
+        assert_eq!(read("developer", ""), (Some(120), true));
+        assert_eq!(read("", "off"), (None, true));
+        assert_eq!(read("free", "on"), (Some(120), false), "whoever says so gets it");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use voice_server::trace::TraceContext;
 use crate::{
     error::TurnError,
     request::TurnRequest,
-    turn::{self, Listener, Outcome, Ports},
+    turn::{self, Listener, Outcome, Ports, listen},
 };
 
 /// The task's name on Celery's wire.
@@ -42,13 +42,16 @@ impl Handler for Turns {
 
 impl Turns {
     async fn take(&self, job: &Job, progress: &ProgressSink) -> Result<Value, JobFailure> {
-        let request = TurnRequest::try_from(job)?;
+        let mut request = TurnRequest::try_from(job)?;
         let wants_bare_reply = request.wants_bare_reply;
         // Somebody waits on the telephone: an apology now is better than a reply after another attempt.
         let is_awaited = request.deadline.is_some();
         let deadline = Instant::now() + self.left(request.deadline, Timestamp::now());
+        let (pieces, language, sink) =
+            (std::mem::take(&mut request.pieces), request.language.clone(), Sink(progress));
+        let said = listen::to_recordings(&self.ports, pieces, language.as_deref(), deadline, &sink);
         let Outcome { transcript, reply } =
-            turn::run(&self.ports, request, deadline, &Sink(progress)).await.map_err(|error| {
+            turn::run(&self.ports, request, said, deadline, &sink).await.map_err(|error| {
                 tracing::warn!(job.id = %job.id, reason = error.reason, %error, "a turn has failed");
                 TurnError { is_retryable: error.is_retryable && !is_awaited, ..error }
             })?;

@@ -1,4 +1,4 @@
-//! Why a turn cannot be answered, and why a request about jobs cannot.
+//! Why a turn cannot be answered, and why a request cannot.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl From<TurnError> for JobFailure {
     }
 }
 
-/// Why a request about jobs cannot be answered.
+/// Why a request cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing is known of the job.
@@ -54,6 +54,24 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A stream began with something else than its configuration.
+    #[error("the first message of a stream has to be its config")]
+    MissingConfig,
+    /// A stream was configured twice.
+    #[error("only the first message of a stream may be its config")]
+    RepeatedConfig,
+    /// A stream has fallen silent.
+    #[error("no message came for {0:?}; close the stream when the utterance is over")]
+    Idle(Duration),
+    /// Somebody speaks without end.
+    #[error("an utterance has at most {0:?} of audio; end it, and begin another")]
+    UtteranceTooLong(Duration),
+    /// The client went away in the middle of a stream.
+    #[error("the stream was broken off: {0}")]
+    BrokenOff(String),
+    /// A turn, or a part of one, has failed.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     /// Too many jobs wait.
     #[error("the queue is full: {0}")]
     QueueFull(#[source] JobsError),

@@ -1,25 +1,28 @@
 //! `WorkerService`: parse, ask the domain, convert.
 
 mod convert;
+mod live;
 mod status;
 
 use futures::{StreamExt as _, stream::BoxStream};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use voice_jobs::Jobs;
 use voice_proto::worker::v1::{self as pb, worker_service_server::WorkerService};
 use voice_server::status::into_status;
 
+pub(crate) use self::live::Live;
 use crate::error::Error;
 
 /// The API of turns.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     jobs: Jobs,
+    live: Live,
 }
 
 impl Api {
-    pub(crate) fn new(jobs: Jobs) -> Self {
-        Self { jobs }
+    pub(crate) fn new(jobs: Jobs, live: Live) -> Self {
+        Self { jobs, live }
     }
 }
 
@@ -31,16 +34,20 @@ impl WorkerService for Api {
 
     async fn transcribe(
         &self,
-        _: Request<tonic::Streaming<pb::TranscribeRequest>>,
+        request: Request<Streaming<pb::TranscribeRequest>>,
     ) -> Result<Response<Self::TranscribeStream>, Status> {
-        Err(Status::unimplemented("Transcribe is not served yet"))
+        let mut requests = request.into_inner();
+        let config = live::transcribe_config(&mut requests).await?;
+        Ok(Response::new(self.live.transcribe(config, requests).boxed()))
     }
 
     async fn process_turn(
         &self,
-        _: Request<tonic::Streaming<pb::ProcessTurnRequest>>,
+        request: Request<Streaming<pb::ProcessTurnRequest>>,
     ) -> Result<Response<Self::ProcessTurnStream>, Status> {
-        Err(Status::unimplemented("ProcessTurn is not served yet"))
+        let mut requests = request.into_inner();
+        let config = live::turn_config(&mut requests).await?;
+        Ok(Response::new(self.live.process(config, requests).boxed()))
     }
 
     async fn create_job(

@@ -1,14 +1,16 @@
-//! The worker runs one turn at a time for whoever asks: recording → words → reply. It takes turns out of the
-//! Celery-compatible queue, keeps no state between them, and serves their progress.
+//! The worker runs turns for whoever asks: recording → words → reply. It takes them out of the Celery-compatible queue and
+//! serves their progress, or runs them on audio that is being spoken; it keeps no state between them.
 
 mod adapters;
 mod config;
 mod consumer;
 mod error;
 mod grpc;
+mod live;
 mod phantoms;
 mod ports;
 pub mod reason;
+mod recogniser;
 mod request;
 mod turn;
 
@@ -30,7 +32,7 @@ use voice_signalwire::recordings::Recordings;
 use voice_transcode::Transcoder;
 
 pub use crate::config::{Config, ProviderConfig};
-use crate::{adapters::groq::Provider, consumer::Turns, turn::Ports};
+use crate::{adapters::groq::Provider, consumer::Turns, live::Partials, recogniser::Recogniser, turn::Ports};
 
 /// How often the broker is asked whether it is there.
 const CHECK: Duration = Duration::from_secs(2);
@@ -57,7 +59,7 @@ impl Worker {
         let ports = Ports {
             recordings: Arc::new(Recordings::new(config.recordings.clone())),
             transcoder: Transcoder::new(config.transcoder).await.context("TRANSCODER")?,
-            transcribe: Arc::new(provider.clone()),
+            recogniser: Recogniser::new(Arc::new(provider.clone()), config.stt_hedge),
             reply: Arc::new(provider.clone()),
         };
         let turns = Turns { ports, budget: config.turn_budget };
@@ -70,8 +72,13 @@ impl Worker {
     /// When the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let Self { config, listener, jobs, provider, turns } = self;
+        let live = grpc::Live {
+            ports: turns.ports.clone(),
+            partials: Partials::new(config.stt_partials_per_minute),
+            budget: config.turn_budget,
+        };
         let server = Server::new("worker", config.server.clone(), voice_proto::DESCRIPTORS)
-            .with(WorkerServiceServer::new(grpc::Api::new(jobs.clone())));
+            .with(WorkerServiceServer::new(grpc::Api::new(jobs.clone(), live)));
         let mut background = JoinSet::new();
         let refusal: Arc<OnceLock<JobsError>> = Arc::default();
         let (refused, checking) = (refusal.clone(), check(jobs.clone(), server.health()));

@@ -30,14 +30,37 @@ pub(crate) struct Stretch {
     pub compression: Option<f64>,
 }
 
+/// How much a request is needed. What is only nice to have leaves a part of the provider's plan to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Somebody waits for it.
+    Awaited,
+    /// A second request beside a slow one.
+    Hedge,
+    /// Words of an utterance that goes on.
+    Partial,
+}
+
+impl Need {
+    /// The name that metrics use.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Awaited => "awaited",
+            Self::Hedge => "hedge",
+            Self::Partial => "partial",
+        }
+    }
+}
+
 /// Speech to text.
 pub(crate) trait Transcribe: Send + Sync {
-    /// Recognises a WAV file, 16 kHz, one channel. `language` is an ISO 639-1 code.
+    /// Recognises a WAV file of one channel, 16 kHz at most. `language` is an ISO 639-1 code.
     fn transcribe<'a>(
         &'a self,
         wav: Bytes,
         language: Option<&'a str>,
         limit: Duration,
+        need: Need,
     ) -> Work<'a, Result<Vec<Stretch>, TurnError>>;
 }
 

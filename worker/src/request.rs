@@ -1,4 +1,4 @@
-//! A turn as it comes in a job: parsed once, every field checked.
+//! A turn as it is asked for, in a job above all: parsed once, every field checked.
 
 use std::time::Duration;
 
@@ -67,18 +67,28 @@ impl TryFrom<&Job> for TurnRequest {
         if pieces.is_empty() && earlier_text.is_empty() && !ends_with_caller {
             return Err(invalid("recording_url", "null, and nothing was said earlier"));
         }
-        let prompt = Some(text("voice_prompt")).filter(|prompt| !prompt.is_empty());
-        let language: String = text("voice_language").chars().take_while(char::is_ascii_alphabetic).collect();
         Ok(Self {
             pieces,
             earlier_text,
             history,
-            prompt: prompt.unwrap_or_else(|| DEFAULT_PROMPT.to_owned()),
-            language: Some(language.to_lowercase()).filter(|code| !code.is_empty()),
+            prompt: prompt(&text("voice_prompt")),
+            language: language(&text("voice_language")),
             deadline: headers.get("voice_deadline").and_then(Value::as_f64),
             wants_bare_reply,
         })
     }
+}
+
+/// The prompt that was given, or the worker's own.
+pub(crate) fn prompt(given: &str) -> String {
+    let given = given.trim();
+    if given.is_empty() { DEFAULT_PROMPT.to_owned() } else { given.to_owned() }
+}
+
+/// The code that providers take, of a BCP 47 tag.
+pub(crate) fn language(tag: &str) -> Option<String> {
+    let code: String = tag.trim().chars().take_while(char::is_ascii_alphabetic).collect();
+    Some(code.to_lowercase()).filter(|code| !code.is_empty())
 }
 
 fn earlier_pieces(headers: &Map<String, Value>) -> Result<Vec<Piece>, TurnError> {

@@ -1,9 +1,9 @@
 //! One turn: what was said → words → reply. Stateless; whoever asks brings the history.
 
-mod listen;
+pub(crate) mod listen;
 mod reply;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use tokio::time::Instant;
 use voice_jobs::Progress;
@@ -11,12 +11,10 @@ use voice_transcode::Transcoder;
 
 use crate::{
     error::TurnError,
-    ports::{Recordings, Reply, Speaker, Transcribe},
+    ports::{Recordings, Reply, Speaker},
+    recogniser::Recogniser,
     request::{TurnRequest, push},
 };
-
-/// A provider that asks to wait longer than this is not asked again within the turn.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// What a turn needs.
 #[derive(Clone)]
@@ -26,7 +24,7 @@ pub(crate) struct Ports {
     /// What makes samples of them.
     pub transcoder: Transcoder,
     /// Speech to text.
-    pub transcribe: Arc<dyn Transcribe>,
+    pub recogniser: Recogniser,
     /// The language model.
     pub reply: Arc<dyn Reply>,
 }
@@ -52,18 +50,19 @@ pub(crate) trait Listener: Send + Sync {
     fn tell(&self, progress: Progress) -> impl Future<Output = ()> + Send;
 }
 
-/// Runs a turn to its end.
+/// Runs a turn to its end. `said` gives what was said in it, whichever way that is heard.
 ///
 /// # Errors
 /// When it cannot be answered before `deadline`.
 pub(crate) async fn run(
     ports: &Ports,
     request: TurnRequest,
+    said: impl Future<Output = Result<Vec<String>, TurnError>> + Send,
     deadline: Instant,
     listener: &impl Listener,
 ) -> Result<Outcome, TurnError> {
     let late = || TurnError::fatal("TURN_DEADLINE", "the time for the turn is up");
-    tokio::time::timeout_at(deadline, answer(ports, request, deadline, listener))
+    tokio::time::timeout_at(deadline, answer(ports, request, said, listener))
         .await
         .unwrap_or_else(|_| Err(late()))
 }
@@ -71,13 +70,12 @@ pub(crate) async fn run(
 async fn answer(
     ports: &Ports,
     request: TurnRequest,
-    deadline: Instant,
+    said: impl Future<Output = Result<Vec<String>, TurnError>> + Send,
     listener: &impl Listener,
 ) -> Result<Outcome, TurnError> {
-    let TurnRequest { pieces, earlier_text, mut history, prompt, language, deadline: _, wants_bare_reply: _ } =
-        request;
+    let TurnRequest { earlier_text, mut history, prompt, .. } = request;
     let mut words = vec![earlier_text];
-    words.extend(listen::to_recordings(ports, pieces, language.as_deref(), deadline, listener).await?);
+    words.extend(said.await?);
     words.retain(|text| !text.is_empty());
     let transcript = words.join(" ");
     listener.tell(Progress::Transcript { text: transcript.clone() }).await;

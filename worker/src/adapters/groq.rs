@@ -11,7 +11,7 @@ use voice_quota::{Cost, Exhausted, Quota};
 
 use crate::{
     error::TurnError,
-    ports::{Message, Patience, Reply, Speaker, Stretch, Transcribe, Work},
+    ports::{Message, Need, Patience, Reply, Speaker, Stretch, Transcribe, Work},
 };
 
 /// Spoken replies are short, and Groq reserves this against the tokens of the minute.
@@ -44,6 +44,7 @@ impl Transcribe for Provider {
         wav: Bytes,
         language: Option<&'a str>,
         limit: Duration,
+        need: Need,
     ) -> Work<'a, Result<Vec<Stretch>, TurnError>> {
         let request = Transcription {
             wav,
@@ -54,7 +55,8 @@ impl Transcribe for Provider {
         Box::pin(async move {
             if let Some(quota) = &self.stt_quota {
                 let cost = Cost { audio_seconds: billed_seconds(&request.wav), ..Cost::default() };
-                quota.reserve(&self.stt_model, cost).await.map_err(|error| to_exhausted(&error, &STT))?;
+                let reserved = quota.reserve_within(&self.stt_model, cost, percent(need)).await;
+                reserved.map_err(|error| to_exhausted(&error, &STT))?;
             }
             let heard =
                 self.groq.transcribe(&request, limit).await.map_err(|error| to_error(&error, &STT))?;
@@ -63,6 +65,15 @@ impl Transcribe for Provider {
             }
             Ok(heard.segments.into_iter().map(to_stretch).collect())
         })
+    }
+}
+
+/// How far the plan may be used for a request.
+fn percent(need: Need) -> u64 {
+    match need {
+        Need::Awaited => 100,
+        Need::Hedge => 80,
+        Need::Partial => 50,
     }
 }
 

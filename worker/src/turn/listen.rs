@@ -8,19 +8,16 @@ use voice_audio::{Audio, resample::resample, vad::find_speech, wav};
 use voice_jobs::Progress;
 use voice_transcode::TranscodeError;
 
-use super::{LONGEST_WAIT, Listener, Ports};
-use crate::{error::TurnError, phantoms, request::Piece};
+use super::{Listener, Ports};
+use crate::{
+    error::TurnError,
+    phantoms,
+    recogniser::{LEAST_VOICE, STT_HERTZ},
+    request::Piece,
+};
 
-/// Speech recognition may take this long in all.
-const STT_LIMIT: Duration = Duration::from_secs(4);
-/// A first attempt that fails sooner leaves time for a second one.
-const STT_RETRY_WITHIN: Duration = Duration::from_millis(1_500);
 /// The ear notices speech a little late; what came just before belongs to it.
 const LEAD: Duration = Duration::from_millis(500);
-/// Less voice than this is a cough.
-const LEAST_VOICE: Duration = Duration::from_millis(200);
-/// What the models work on.
-const STT_HERTZ: u32 = 16_000;
 /// The longest recording that is taken.
 const LONGEST: Duration = Duration::from_mins(10);
 
@@ -28,7 +25,7 @@ const LONGEST: Duration = Duration::from_mins(10);
 static DECODING: Semaphore = Semaphore::const_new(4);
 
 /// What was said in each piece; empty where nothing was.
-pub(super) async fn to_recordings(
+pub(crate) async fn to_recordings(
     ports: &Ports,
     pieces: Vec<Piece>,
     language: Option<&str>,
@@ -58,18 +55,7 @@ async fn transcribe(
     drop(permit);
     let prepared = prepared.map_err(TranscodeError::from).map_err(not_audio)?;
     let Some(wav) = prepared else { return Ok(String::new()) };
-    let begun = Instant::now();
-    let mut result = ports.transcribe.transcribe(wav.clone(), language, STT_LIMIT).await;
-    if let Err(error) = &result
-        && error.is_retryable
-        && error.retry_after.unwrap_or_default() <= LONGEST_WAIT
-        && begun.elapsed() <= STT_RETRY_WITHIN
-    {
-        tokio::time::sleep(error.retry_after.unwrap_or(Duration::from_millis(100))).await;
-        let left = STT_LIMIT.saturating_sub(begun.elapsed());
-        result = ports.transcribe.transcribe(wav, language, left).await;
-    }
-    Ok(phantoms::spoken(&result?))
+    Ok(phantoms::spoken(&ports.recogniser.awaited(wav, language).await?))
 }
 
 /// Cuts a recording at the start of speech and makes it what the recogniser works on; `None` if nobody speaks in it.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _};
 use voice_jobs::Progress;
 
-use super::{LONGEST_WAIT, Listener, Ports};
+use super::{Listener, Ports};
 use crate::{
     error::TurnError,
     ports::{Message, Patience},
+    recogniser::LONGEST_WAIT,
 };
 
 /// The language model.

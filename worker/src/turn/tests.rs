@@ -1,6 +1,9 @@
 //! A turn with ports in memory.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -8,7 +11,7 @@ use voice_audio::{Audio, wav};
 
 use super::*;
 use crate::{
-    ports::{Message, Patience, Stretch, Work},
+    ports::{Message, Need, Patience, Stretch, Transcribe, Work},
     request::Piece,
 };
 
@@ -45,6 +48,7 @@ impl Transcribe for World {
         wav: Bytes,
         _: Option<&'a str>,
         _: Duration,
+        _: Need,
     ) -> Work<'a, Result<Vec<Stretch>, TurnError>> {
         let duration = wav::read(&wav).unwrap().duration();
         lock(&self.transcribed).push(duration);
@@ -104,11 +108,14 @@ async fn turn(world: World, request: TurnRequest) -> (Result<Outcome, TurnError>
     let ports = Ports {
         recordings: world.clone(),
         transcoder: Transcoder::native(),
-        transcribe: world.clone(),
+        recogniser: Recogniser::new(world.clone(), false),
         reply: world.clone(),
     };
     let notes = Notes::default();
-    let result = run(&ports, request, Instant::now() + DEADLINE, &notes).await;
+    let (mut request, deadline) = (request, Instant::now() + DEADLINE);
+    let (pieces, language) = (std::mem::take(&mut request.pieces), request.language.clone());
+    let said = listen::to_recordings(&ports, pieces, language.as_deref(), deadline, &notes);
+    let result = run(&ports, request, said, deadline, &notes).await;
     (result, notes.0.into_inner().unwrap_or_default(), world)
 }
 
