@@ -1,5 +1,9 @@
 //! The ports, implemented.
 
-pub mod jobs;
-pub mod recording_line;
-pub mod tts;
+pub(crate) mod dialling;
+pub(crate) mod jobs;
+pub(crate) mod recording_line;
+pub(crate) mod stream_line;
+pub(crate) mod trunk;
+pub(crate) mod tts;
+pub(crate) mod worker;

@@ -23,7 +23,7 @@ use std::{
 use serde::Deserialize;
 use voice_call::{Config as CallConfig, Phrases};
 
-use crate::ports::Clip;
+use crate::{doors::Door, greeting::Greeting};
 
 /// What the assistant is told about itself unless the operator says otherwise.
 const DEFAULT_PROMPT: &str = "You are a friendly assistant on the telephone. Answer in one to three short spoken \
@@ -38,8 +38,10 @@ pub struct Assistant {
     pub language: String,
     /// Name of a voice; empty for the configured one.
     pub voice: String,
+    /// How the audio of its calls reaches us.
+    pub door: Door,
     /// The operator's own greeting, once it has been made playable.
-    pub greeting_clip: Option<Clip>,
+    pub(crate) greeting: Option<Greeting>,
     /// The operator's own greeting.
     pub greeting_file: Option<PathBuf>,
     /// Phrases and limits.
@@ -116,8 +118,8 @@ struct Settings {
 
 impl Assistants {
     /// The built-in assistant alone.
-    pub fn built_in(base: &CallConfig) -> Self {
-        let default = Arc::new(Assistant::new(base));
+    pub fn built_in(base: &CallConfig, door: Door) -> Self {
+        let default = Arc::new(Assistant::new(base, door));
         Self { default, contexts: BTreeMap::new(), numbers: BTreeMap::new() }
     }
 
@@ -125,15 +127,15 @@ impl Assistants {
     ///
     /// # Errors
     /// When it cannot be read, or says something that cannot be.
-    pub fn read(path: &Path, base: &CallConfig) -> Result<Self, AssistantsError> {
+    pub fn read(path: &Path, base: &CallConfig, door: Door) -> Result<Self, AssistantsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| AssistantsError::Read { path: path.display().to_string(), source })?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new(".")), base)
+        Self::parse(&text, path.parent().unwrap_or(Path::new(".")), base, door)
     }
 
-    fn parse(text: &str, folder: &Path, base: &CallConfig) -> Result<Self, AssistantsError> {
+    fn parse(text: &str, folder: &Path, base: &CallConfig, door: Door) -> Result<Self, AssistantsError> {
         let File { default, contexts, numbers } = toml::from_str(text)?;
-        let default = Assistant::new(base).with("default", default, folder)?;
+        let default = Assistant::new(base, door).with("default", default, folder)?;
         let of = |kind: &str, all: BTreeMap<String, Settings>| {
             let made = all.into_iter().map(|(name, settings)| {
                 let assistant = default.clone().with(&format!("{kind}.{name}"), settings, folder)?;
@@ -166,12 +168,13 @@ impl Assistants {
 // === impl Assistant ===
 
 impl Assistant {
-    fn new(base: &CallConfig) -> Self {
+    fn new(base: &CallConfig, door: Door) -> Self {
         Self {
             prompt: DEFAULT_PROMPT.into(),
             language: "en-US".into(),
             voice: String::new(),
-            greeting_clip: None,
+            door,
+            greeting: None,
             greeting_file: None,
             call: base.clone(),
             has_own_fillers: false,
@@ -200,8 +203,11 @@ impl Assistant {
             key,
             message: message.to_owned(),
         };
-        if door.as_deref().is_some_and(|door| door != "recording") {
-            return Err(wrong("door", "only \"recording\" can be used"));
+        match door.as_deref() {
+            None => {}
+            Some("recording") => self.door = Door::Recording,
+            Some("stream") => self.door = Door::Stream,
+            Some(_) => return Err(wrong("door", "is neither \"recording\" nor \"stream\"")),
         }
         if greeting_text.is_some() && greeting_file.is_some() {
             return Err(wrong("greeting_file", "cannot be set together with greeting_text"));
@@ -268,7 +274,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Assistants, AssistantsError> {
-        Assistants::parse(text, Path::new("/etc/voice"), &CallConfig::default())
+        Assistants::parse(text, Path::new("/etc/voice"), &CallConfig::default(), Door::Recording)
     }
 
     #[test]
@@ -300,6 +306,13 @@ mod tests {
         assert_eq!(fillers("", "+1"), Vec::<String>::new());
         let chosen = parse("[default]\nfillers = ['Hm.']\n[contexts.de]\nlanguage = 'de'").unwrap();
         assert_eq!(chosen.of("de", "").call.phrases.fillers, ["Hm."]);
+    }
+
+    #[test]
+    fn every_assistant_may_choose_its_door() {
+        let assistants = parse("[contexts.live]\ndoor = 'stream'").unwrap();
+        assert_eq!(assistants.of("live", "").door, Door::Stream);
+        assert_eq!(assistants.of("other", "").door, Door::Recording);
     }
 
     #[test]

@@ -3,16 +3,27 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use voice_call::Endpoint;
 use voice_clips::Location;
 use voice_server::{
     ServerConfig,
     config::{Env, Problems, is_loopback_url},
 };
 
-use crate::assistants::Assistants;
+use crate::{
+    assistants::Assistants,
+    doors::{Door, StreamSettings},
+};
 
 /// Half of the ten requests a minute that the free plan allows; the others are for those who call.
 const FREE_PACE: Duration = Duration::from_secs(12);
+
+/// When silence within a turn is bridged, by door.
+const RECORDING_FILLER: Duration = Duration::from_secs(2);
+const STREAM_FILLER: Duration = Duration::from_secs(1);
+
+/// Silences shorter than this are within words.
+const LEAST_SILENCE: Duration = Duration::from_millis(200);
 
 /// What the relay is configured with.
 #[derive(Clone, Debug)]
@@ -33,6 +44,12 @@ pub struct Config {
     pub job_queue: String,
     /// Where tts is.
     pub tts_addrs: String,
+    /// Where workers are.
+    pub worker_addrs: String,
+    /// Where other services reach this relay.
+    pub advertise_addr: String,
+    /// How calls whose audio comes in frames are conducted.
+    pub stream: StreamSettings,
     /// Where the provider fetches clips.
     pub public_base_url: String,
     /// Where clips are kept, for operators' own greetings.
@@ -77,8 +94,10 @@ impl Config {
         if fallback_number.as_deref().is_some_and(|number| !is_e164(number)) {
             env.problem("FALLBACK_NUMBER", "is not a number such as +15551234567");
         }
+        let filler_after =
+            env.optional("TURN_FILLER_MS").map(|_| env.millis_or("TURN_FILLER_MS", RECORDING_FILLER));
         let base = voice_call::Config {
-            filler_after: env.millis_or("TURN_FILLER_MS", Duration::from_secs(2)),
+            filler_after: filler_after.unwrap_or(RECORDING_FILLER),
             turn_budget: env.millis_or("TURN_BUDGET_MS", Duration::from_secs(8)),
             can_transfer: fallback_number.is_some(),
             ..voice_call::Config::default()
@@ -89,12 +108,17 @@ impl Config {
                 "the filler must come before the end of the budget (≥ 1000)",
             );
         }
-        env.choice_or("CALL_AUDIO", &[("recording", ())], ());
+        let door = env.choice_or(
+            "CALL_AUDIO",
+            &[("recording", Door::Recording), ("stream", Door::Stream)],
+            Door::Recording,
+        );
+        let stream = stream_settings(&mut env, filler_after);
         let assistants = match env.optional("ASSISTANTS_FILE").map(PathBuf::from) {
-            None => Assistants::built_in(&base),
-            Some(path) => Assistants::read(&path, &base).unwrap_or_else(|error| {
+            None => Assistants::built_in(&base, door),
+            Some(path) => Assistants::read(&path, &base, door).unwrap_or_else(|error| {
                 env.problem("ASSISTANTS_FILE", error.to_string().trim().replace('\n', " "));
-                Assistants::built_in(&base)
+                Assistants::built_in(&base, door)
             }),
         };
         for file in assistants.all().filter_map(|assistant| assistant.greeting_file.clone()) {
@@ -125,12 +149,14 @@ impl Config {
         if let Some(problem) = clip_store.problem() {
             env.problem("CLIP_STORE_URL", problem);
         }
+        let server =
+            ServerConfig::from_env(&mut env, "RELAY_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 50051)));
+        let advertise_addr = env.url_or("RELAY_ADVERTISE_ADDR", &format!("http://{}", server.listen_addr));
         let config = Self {
-            server: ServerConfig::from_env(
-                &mut env,
-                "RELAY_LISTEN_ADDR",
-                SocketAddr::from(([127, 0, 0, 1], 50051)),
-            ),
+            server,
+            advertise_addr,
+            stream,
+            worker_addrs: env.text_or("WORKER_ADDRS", "http://127.0.0.1:50052"),
             project: env.required("SIGNALWIRE_PROJECT_ID"),
             token: env.required_secret("SIGNALWIRE_TOKEN"),
             relay_url,
@@ -163,6 +189,26 @@ impl Config {
     }
 }
 
+fn stream_settings(env: &mut Env, filler_after: Option<Duration>) -> StreamSettings {
+    // Work that may come to nothing is not worth one of few requests a minute.
+    let has_requests = env.choice_or("GROQ_PLAN", &[("free", false), ("developer", true)], true);
+    let endpoint = Endpoint {
+        silence: env.millis_or("ENDPOINT_SILENCE_MS", Endpoint::default().silence),
+        long_silence: env.millis_or("ENDPOINT_LONG_SILENCE_MS", Endpoint::default().long_silence),
+    };
+    if endpoint.silence < LEAST_SILENCE || endpoint.long_silence < endpoint.silence {
+        env.problem(
+            "ENDPOINT_SILENCE_MS, ENDPOINT_LONG_SILENCE_MS",
+            "must be at least 200, and the long silence no shorter than the other",
+        );
+    }
+    StreamSettings {
+        filler_after: filler_after.unwrap_or(STREAM_FILLER),
+        endpoint,
+        speculation: env.choice_or("SPECULATION", &[("on", true), ("off", false)], has_requests),
+    }
+}
+
 fn is_prefix(prefix: &str) -> bool {
     let digits = prefix.strip_prefix('+').unwrap_or_default();
     (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -190,6 +236,8 @@ mod tests {
             ("MAX_CALLS", "0"),
             ("CALL_AUDIO", "pigeon"),
             ("DIAL_ALLOWED_PREFIXES", "+1555,+"),
+            ("ENDPOINT_SILENCE_MS", "50"),
+            ("SPECULATION", "perhaps"),
         ]);
         for name in [
             "SIGNALWIRE_PROJECT_ID",
@@ -199,6 +247,8 @@ mod tests {
             "MAX_CALLS",
             "CALL_AUDIO",
             "DIAL_ALLOWED_PREFIXES",
+            "ENDPOINT_SILENCE_MS",
+            "SPECULATION",
         ] {
             assert!(text.contains(name), "{name} is missing in:\n{text}");
         }

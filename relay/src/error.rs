@@ -39,6 +39,21 @@ pub enum Error {
     /// The relay is being stopped.
     #[error("the relay is being stopped and places no more calls")]
     Draining,
+    /// A stream began with something else than its configuration.
+    #[error("payload: the first message must be the config")]
+    MissingConfig,
+    /// A stream was configured twice.
+    #[error("payload: only the first message may be the config")]
+    RepeatedConfig,
+    /// A stream has fallen silent.
+    #[error("no message came for too long; close the requests to hang up")]
+    IdleTimeout,
+    /// A media token is forged, expired or used.
+    #[error("the media token is forged, expired or used")]
+    MediaTokenRefused,
+    /// The call came as audio alone: no platform has it that could do more.
+    #[error("the call is made of audio alone: it cannot be handed over or dialled into")]
+    AudioOnly,
     /// The number may not be called.
     #[error("DIAL_ALLOWED_PREFIXES does not allow calls to this number")]
     DialNotAllowed,

@@ -16,6 +16,15 @@ use crate::{
 /// A greeting longer than this is a mistake.
 const LONGEST: Duration = Duration::from_mins(2);
 
+/// A greeting that can be played, by either door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Greeting {
+    /// For the platform to fetch.
+    pub clip: Clip,
+    /// Mu-law, to be sent.
+    pub audio: Bytes,
+}
+
 /// A greeting that is to be kept in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
@@ -44,14 +53,16 @@ pub(crate) async fn prepare(
         // Keyed on the content: the same greeting is the same clip, a changed one another.
         let content = String::from_utf8_lossy(&bytes).into_owned();
         let filename = clips.name_for(&content, "", "greeting", "");
-        assistant.greeting_clip = Some(Clip {
+        let audio = mulaw::encode(&samples);
+        all.push(Recorded { filename: filename.clone(), file: wav::write_mulaw(&audio).into() });
+        let clip = Clip {
             url: format!("{public_base_url}/audio/{filename}"),
             duration: duration_of(samples.len(), TELEPHONE_HERTZ),
             engine: RECORDING.to_owned(),
             is_cached: true,
             is_fallback: false,
-        });
-        all.push(Recorded { filename, file: wav::write_mulaw(&mulaw::encode(&samples)).into() });
+        };
+        assistant.greeting = Some(Greeting { clip, audio: audio.into() });
     }
     Ok(all)
 }

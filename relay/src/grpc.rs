@@ -1,6 +1,8 @@
 //! `RelayService`: parse, ask the domain, convert.
 
 mod asks;
+mod audio;
+mod converse;
 mod convert;
 mod status;
 
@@ -18,8 +20,10 @@ use voice_proto::relay::v1::{
 };
 use voice_server::status::into_status;
 
+pub(crate) use self::audio::to_format;
 use crate::{
     error::Error,
+    media::MediaDesk,
     outbound::{DialPlan, PlaceCall},
     registry::{Ask, Asked, CallRecord, Control, Registry},
     switchboard::Order,
@@ -34,21 +38,31 @@ pub(crate) struct Api {
     registry: Arc<Registry>,
     orders: mpsc::Sender<Order>,
     plan: Arc<DialPlan>,
+    desk: Arc<MediaDesk>,
 }
 
 impl Api {
-    /// Serves the calls of a registry, and has others placed.
-    pub(crate) fn new(registry: Arc<Registry>, orders: mpsc::Sender<Order>, plan: Arc<DialPlan>) -> Self {
-        Self { registry, orders, plan }
+    /// Serves the calls of a registry, and has others placed or taken in.
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        orders: mpsc::Sender<Order>,
+        plan: Arc<DialPlan>,
+        desk: Arc<MediaDesk>,
+    ) -> Self {
+        Self { registry, orders, plan, desk }
     }
 
     async fn place(&self, place: PlaceCall) -> Result<Arc<CallRecord>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.orders.try_send(Order { place, reply }).map_err(|error| match error {
+        self.order(Order::Place { place, reply })?;
+        answer.await.unwrap_or(Err(Error::Draining))
+    }
+
+    fn order(&self, order: Order) -> Result<(), Error> {
+        self.orders.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::CallsAtLimit,
             mpsc::error::TrySendError::Closed(_) => Error::Draining,
-        })?;
-        answer.await.unwrap_or(Err(Error::Draining))
+        })
     }
 
     fn find(&self, call_id: convert::CallId) -> Result<Arc<CallRecord>, Error> {
@@ -63,9 +77,9 @@ impl RelayService for Api {
 
     async fn converse(
         &self,
-        _: Request<Streaming<ConverseRequest>>,
+        request: Request<Streaming<ConverseRequest>>,
     ) -> Result<Response<Self::ConverseStream>, Status> {
-        Err(Status::unimplemented("Converse is not served yet"))
+        Ok(Response::new(self.connect(request.into_inner()).await?))
     }
 
     async fn get_call(&self, request: Request<GetCallRequest>) -> Result<Response<GetCallResponse>, Status> {
@@ -123,7 +137,9 @@ impl RelayService for Api {
         request: Request<SendDigitsRequest>,
     ) -> Result<Response<SendDigitsResponse>, Status> {
         let asks::OnCall { call_id, ask } = request.into_inner().try_into()?;
-        self.find(call_id)?.ask(ask).await?;
+        let record = self.find(call_id)?;
+        record.check_trunk()?;
+        record.ask(ask).await?;
         Ok(Response::new(SendDigitsResponse {}))
     }
 
@@ -133,6 +149,7 @@ impl RelayService for Api {
     ) -> Result<Response<TransferCallResponse>, Status> {
         let asks::Transfer { call_id, number } = request.into_inner().try_into()?;
         let record = self.find(call_id)?;
+        record.check_trunk()?;
         self.plan.check(&number)?;
         self.plan.take(Timestamp::now())?;
         record.ask(Ask::Transfer(number)).await?;

@@ -58,6 +58,10 @@ impl From<&Sound> for Played {
     fn from(sound: &Sound) -> Self {
         match sound {
             Sound::Clip(clip) => Self { engine: clip.engine.clone(), is_cached: clip.is_cached },
+            Sound::Live(clip) => {
+                let (engine, is_cached) = clip.origin();
+                Self { engine, is_cached }
+            }
             Sound::Text(_) => Self { engine: PLATFORM.to_owned(), is_cached: false },
         }
     }

@@ -2,19 +2,23 @@
 //! Relay WebSocket, and it owns its calls: their state is in the pure core of `voice-call`, driven by one session
 //! each.
 
-pub mod adapters;
+mod adapters;
 mod assistants;
 mod config;
+mod doors;
 mod error;
 mod greeting;
 mod grpc;
 mod journal;
+mod leg;
+mod media;
 mod outbound;
 mod phrases;
 mod ports;
 pub mod reason;
 mod registry;
 mod session;
+mod sound;
 mod switchboard;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -32,7 +36,9 @@ use voice_transcode::Transcoder;
 
 pub use crate::config::Config;
 use crate::{
-    adapters::{jobs::JobTurns, recording_line, tts::Tts},
+    adapters::{jobs::JobTurns, recording_line, tts::Tts, worker::Worker},
+    doors::StreamDoor,
+    media::MediaDesk,
     outbound::DialPlan,
     phrases::{Keeper, PhraseBook},
     registry::Registry,
@@ -74,6 +80,11 @@ impl Relay {
         let jobs = Jobs::connect_as(&relay_id, &config.redis_url, &config.job_queue).context("REDIS_URL")?;
         let channel = channel(Peer::Tts, &config.tts_addrs, &config.server.client).context("TTS_ADDRS")?;
         let speech = Arc::new(Tts::new(channel));
+        let workers =
+            voice_server::client::channel(Peer::Worker, &config.worker_addrs, &config.server.client)
+                .context("WORKER_ADDRS")?;
+        let worker = Arc::new(Worker::new(workers));
+        let desk = Arc::new(MediaDesk::new(config.secret_key.clone(), advertised(&config, &listener)?));
         let phrases = Arc::new(PhraseBook::default());
         let registry = Arc::new(Registry::default());
         let (client, events, connection) = voice_signalwire::connect(voice_signalwire::Config::new(
@@ -84,7 +95,22 @@ impl Relay {
         ));
         let plan = Arc::new(DialPlan::new(config.dial_allowed_prefixes.clone(), config.dial_daily_cap));
         let (orders_sender, orders) = mpsc::channel(ORDERS);
-        let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone());
+        let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone(), desk.clone());
+        let tools = Tools {
+            turns: Arc::new(JobTurns::new(jobs)),
+            ears: worker.clone(),
+            speech: speech.clone(),
+            phrases: phrases.clone(),
+            fallback_number: config.fallback_number.clone(),
+            is_voice_sticky: config.is_voice_sticky,
+        };
+        let stream = StreamDoor {
+            tools: Tools { turns: worker, ..tools.clone() },
+            settings: config.stream,
+            desk,
+            media_url: doors::media_url(&config.public_base_url),
+            origin: session::now(),
+        };
         let switchboard = Switchboard {
             orders,
             plan,
@@ -92,13 +118,8 @@ impl Relay {
             client,
             assistants: assistants.clone(),
             max_calls: config.max_calls,
-            tools: Tools {
-                turns: Arc::new(JobTurns::new(jobs)),
-                speech: speech.clone(),
-                phrases: phrases.clone(),
-                fallback_number: config.fallback_number.clone(),
-                is_voice_sticky: config.is_voice_sticky,
-            },
+            tools,
+            stream,
             registry,
             door: recording_line::Settings { end_silence: config.end_silence, language: String::new() },
         };
@@ -144,4 +165,13 @@ impl Relay {
         let _ = tokio::time::timeout(Duration::from_secs(2), &mut serving).await;
         Ok(())
     }
+}
+
+/// Where other services reach this relay. A port that the system chose is known only now.
+fn advertised(config: &Config, listener: &TcpListener) -> anyhow::Result<String> {
+    let chosen = format!("http://{}", config.server.listen_addr);
+    if config.advertise_addr == chosen && config.server.listen_addr.port() == 0 {
+        return Ok(format!("http://{}", listener.local_addr()?));
+    }
+    Ok(config.advertise_addr.clone())
 }

@@ -7,13 +7,17 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use tokio::time::sleep;
+use voice_audio::{mulaw, wav};
 use voice_clips::Clips;
 
 use crate::{
     assistants::{Assistant, Assistants},
     greeting::Recorded,
     ports::{Clip, Speech, SpeechFailed},
+    sound::{AudioFormat, LiveClip},
 };
 
 /// Making a phrase beforehand is in no hurry.
@@ -43,7 +47,15 @@ struct Key {
 /// Clips by what they say and how.
 #[derive(Debug, Default)]
 pub(crate) struct PhraseBook {
-    clips: RwLock<HashMap<Key, Clip>>,
+    clips: RwLock<HashMap<Key, Phrase>>,
+}
+
+/// A phrase that was made.
+#[derive(Clone, Debug)]
+struct Phrase {
+    clip: Clip,
+    /// Mu-law, for calls that are spoken to in frames.
+    audio: Option<Bytes>,
 }
 
 /// What a book is kept with.
@@ -66,6 +78,16 @@ impl std::fmt::Debug for Keeper {
 impl PhraseBook {
     /// The clip of a phrase, if it has been made.
     pub(crate) fn find(&self, assistant: &Assistant, text: &str) -> Option<Clip> {
+        self.phrase(assistant, text).map(|phrase| phrase.clip)
+    }
+
+    /// A phrase as audio, if it has been made.
+    pub(crate) fn audio(&self, assistant: &Assistant, text: &str, format: AudioFormat) -> Option<LiveClip> {
+        let Phrase { clip, audio } = self.phrase(assistant, text)?;
+        Some(LiveClip::from_mulaw(&audio?, &clip.engine, format))
+    }
+
+    fn phrase(&self, assistant: &Assistant, text: &str) -> Option<Phrase> {
         self.clips.read().unwrap_or_else(PoisonError::into_inner).get(&key(assistant, text)).cloned()
     }
 
@@ -86,7 +108,12 @@ impl PhraseBook {
             if let Ok(clip) = made {
                 // Whoever uses it finds it made.
                 let clip = Clip { is_cached: true, ..clip };
-                self.clips.write().unwrap_or_else(PoisonError::into_inner).insert(key, clip);
+                let audio = match stored(&keeper.clips, &clip).await {
+                    Some(audio) => Some(audio),
+                    None => spoken(&*keeper.speech, &key, &clip.engine).await,
+                };
+                let phrase = Phrase { clip, audio };
+                self.clips.write().unwrap_or_else(PoisonError::into_inner).insert(key, phrase);
             }
             sleep(pause).await;
         }
@@ -152,6 +179,25 @@ async fn put_recorded(clips: &Clips, recorded: &[Recorded]) {
             retry = (retry * 2).min(LONGEST_RETRY);
         }
     }
+}
+
+/// The audio of a clip from the store that all services share.
+async fn stored(clips: &Clips, clip: &Clip) -> Option<Bytes> {
+    let filename = clip.url.rsplit('/').next()?;
+    let file = clips.read(filename).await.ok()?;
+    let audio = wav::read(&file.bytes).ok()?;
+    (audio.sample_rate_hertz == AudioFormat::Mulaw.hertz()).then(|| mulaw::encode(&audio.samples).into())
+}
+
+/// The same from whoever has just made it, where the store is not ours to read.
+async fn spoken(speech: &dyn Speech, key: &Key, engine: &str) -> Option<Bytes> {
+    let Key { text, voice, language } = key;
+    let mut pieces = speech.stream(text, voice, language, engine, AudioFormat::Mulaw);
+    let mut audio = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        audio.extend_from_slice(&piece.ok()?.audio);
+    }
+    Some(audio.freeze())
 }
 
 /// Every phrase once, the most important of all assistants first.

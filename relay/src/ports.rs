@@ -1,10 +1,13 @@
 //! What a call needs from the world.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use voice_call::{Event, Message, PlaybackId, Progress, TurnId, UtteranceId};
+
+use crate::sound::{AudioFormat, LiveClip};
 
 /// A boxed future that outlives its maker.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -14,16 +17,18 @@ pub(crate) const LINE_QUEUE: usize = 256;
 
 /// The audio path of one call.
 #[derive(Debug)]
-pub struct Line {
+pub(crate) struct Line {
     /// What it is told to do.
     pub commands: mpsc::Sender<LineCommand>,
     /// What happens on it; ends with the call.
     pub events: mpsc::Receiver<LineEvent>,
+    /// Set where audio goes over the line itself, in this form; otherwise the provider fetches what it plays.
+    pub format: Option<AudioFormat>,
 }
 
 /// Something a line is told to do.
 #[derive(Debug)]
-pub enum LineCommand {
+pub(crate) enum LineCommand {
     /// Answer the call.
     Answer,
     /// Call whom the line is for.
@@ -66,16 +71,18 @@ pub enum LineCommand {
 
 /// Something to play.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sound {
+pub(crate) enum Sound {
     /// A clip.
     Clip(Clip),
+    /// Audio for the line itself.
+    Live(LiveClip),
     /// Words for the provider's own voice.
     Text(String),
 }
 
 /// A clip that the provider can fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clip {
+pub(crate) struct Clip {
     /// Where.
     pub url: String,
     /// Its exact playing time.
@@ -96,7 +103,7 @@ pub(crate) const PLATFORM: &str = "platform";
 
 /// Something that happened on a line.
 #[derive(Debug)]
-pub enum LineEvent {
+pub(crate) enum LineEvent {
     /// Something the call has to know.
     Call(Event),
     /// The caller has finished, and this is where his words are.
@@ -106,17 +113,42 @@ pub enum LineEvent {
         /// The audio, in order: several pieces if the recording was broken.
         recordings: Vec<Recording>,
     },
+    /// The caller has begun to speak, and this is what he says, as he says it. That he has finished is an event of the call.
+    UtteranceOpened {
+        /// The id that the call knows it by.
+        utterance: UtteranceId,
+        /// What he says.
+        audio: LiveAudio,
+    },
     /// Something does not work as it should; the line goes on without it.
     Degraded(&'static str),
 }
 
+/// What the caller says, while he says it.
+#[derive(Debug)]
+pub(crate) struct LiveAudio {
+    /// The form of it.
+    pub format: AudioFormat,
+    /// Pieces in order, about 100 ms each; ends when the utterance does.
+    pub batches: mpsc::Receiver<Bytes>,
+}
+
 /// Audio of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recording {
+pub(crate) struct Recording {
     /// Where it can be fetched, now or in a moment.
     pub url: String,
     /// Where speech begins in it.
     pub speech_start: Duration,
+}
+
+/// What the caller said, in one of the two forms in which lines have it.
+#[derive(Clone, Debug)]
+pub(crate) enum Utterance {
+    /// Recordings, in order.
+    Recorded(Vec<Recording>),
+    /// Somebody listens, or has.
+    Heard(Words),
 }
 
 /// A turn to be worked on.
@@ -126,8 +158,8 @@ pub(crate) struct Turn {
     pub call_id: String,
     /// The turn.
     pub turn: TurnId,
-    /// Audio of the user message, in order.
-    pub recordings: Vec<Recording>,
+    /// The user message, in order.
+    pub utterances: Vec<Utterance>,
     /// Words that come before it in the same message.
     pub earlier_text: String,
     /// The conversation so far.
@@ -161,8 +193,78 @@ pub(crate) trait Turns: Send + Sync {
     fn cancel(&self, call_id: &str, turn: TurnId) -> Work<()>;
 }
 
+/// Words so far of an utterance that is going on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Partial {
+    /// The words.
+    pub text: String,
+    /// How much of them, in characters from the beginning, will not change.
+    pub stable: usize,
+}
+
+/// Somebody who listens to an utterance.
+pub(crate) struct Hearing {
+    /// Words while he speaks; ends with the utterance.
+    pub partials: BoxStream<'static, Partial>,
+    /// What he said, for whoever asks.
+    pub words: Words,
+}
+
+/// What was said in an utterance, for whoever asks. Cheap to clone; when the last one is dropped before the utterance has
+/// ended, nobody listens any more.
+#[derive(Clone)]
+pub(crate) struct Words {
+    ask: Arc<dyn Fn() -> Work<Result<String, String>> + Send + Sync>,
+}
+
+impl Words {
+    /// Words that are got in some way.
+    pub(crate) fn new(ask: impl Fn() -> Work<Result<String, String>> + Send + Sync + 'static) -> Self {
+        Self { ask: Arc::new(ask) }
+    }
+
+    /// Everything until now, as soon as it is known.
+    ///
+    /// # Errors
+    /// With a stable reason, when it cannot be had.
+    pub(crate) fn so_far(&self) -> Work<Result<String, String>> {
+        (self.ask)()
+    }
+}
+
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Words").finish_non_exhaustive()
+    }
+}
+
+/// Hears what is said while it is said.
+pub(crate) trait Ears: Send + Sync {
+    /// Begins to listen.
+    fn listen(&self, audio: LiveAudio, language: &str) -> Hearing;
+}
+
+/// A piece of speech that is being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    /// The audio.
+    pub audio: Bytes,
+    /// Who speaks.
+    pub engine: String,
+}
+
 /// Makes speech.
 pub(crate) trait Speech: Send + Sync {
+    /// Makes speech as audio of a form, piece by piece. `engine` is asked first; empty means the preferred one.
+    fn stream(
+        &self,
+        text: &str,
+        voice: &str,
+        language: &str,
+        engine: &str,
+        format: AudioFormat,
+    ) -> BoxStream<'static, Result<Spoken, SpeechFailed>>;
+
     /// Makes a clip within `patience`, or finds the one that was made before. `engine` is asked first; empty means the
     /// preferred one.
     fn clip(

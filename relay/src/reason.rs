@@ -27,6 +27,8 @@ voice_server::reasons! {
     DIAL_NOT_ALLOWED: PermissionDenied;
     /// No more calls may be placed today.
     DIAL_CAP_REACHED: ResourceExhausted, retry told;
+    /// The call came as audio alone.
+    CALL_AUDIO_ONLY: FailedPrecondition;
     /// A media token is forged, expired or used.
     MEDIA_TOKEN_REFUSED: PermissionDenied;
 }

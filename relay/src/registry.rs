@@ -56,13 +56,24 @@ pub(crate) enum Asked {
     Done,
 }
 
+/// How a call came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The platform told of it.
+    Received,
+    /// We placed it.
+    Placed,
+    /// Somebody brought its audio; no platform is asked for anything.
+    Streamed,
+}
+
 /// One call, as the outside sees it.
 #[derive(Debug)]
 pub(crate) struct CallRecord {
     /// Begins with the relay's id.
     pub call_id: String,
-    /// Whether it was placed by us.
-    pub is_outbound: bool,
+    /// How it came to be.
+    pub origin: Origin,
     /// The context it came in on, or that chose its assistant.
     pub context: String,
     /// Number of the caller.
@@ -108,7 +119,7 @@ impl CallRecord {
     /// Makes the record of a call that rings.
     pub(crate) fn new(
         call_id: String,
-        is_outbound: bool,
+        origin: Origin,
         context: String,
         numbers: (String, String),
         created_at: Timestamp,
@@ -118,7 +129,7 @@ impl CallRecord {
         let status = Status { state: State::Ringing, activity: None, turns: 0, ended_at: None };
         Self {
             call_id,
-            is_outbound,
+            origin,
             context,
             caller_number,
             called_number,
@@ -136,6 +147,14 @@ impl CallRecord {
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether the call can be handed over and dialled into.
+    pub(crate) fn check_trunk(&self) -> Result<(), Error> {
+        match self.origin {
+            Origin::Received | Origin::Placed => Ok(()),
+            Origin::Streamed => Err(Error::AudioOnly),
+        }
     }
 
     /// Asks something of the call, which answers at once.

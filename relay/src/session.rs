@@ -1,41 +1,45 @@
 //! Drives one call: executes what the core decides, and tells it what happens. No policy lives here.
 
+mod sounds;
+mod turns;
+
 use std::{
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Destination, Event, Item, Notice, PlaybackId, PlaybackKind, Refusal,
-    SpeculationOutcome, State, TurnId, TurnRequest, UtteranceId, invariants::Invariants,
+    Call, ClipId, Command, Destination, Event, Notice, PlaybackId, Recogniser, Refusal, SpeculationOutcome,
+    State, TurnId, UtteranceId, invariants::Invariants,
 };
 
 use crate::{
     assistants::Assistant,
     journal::Played,
     phrases::PhraseBook,
-    ports::{Clip, Line, LineCommand, LineEvent, Recording, Sound, Speech, Turn, TurnEvent, Turns},
+    ports::{Clip, Ears, Line, LineCommand, LineEvent, Partial, Sound, Speech, TurnEvent, Turns, Utterance},
     registry::{Ask, Asked, CallRecord, Control},
 };
 
 /// Results of the call's own work on their way to the core.
 const RESULT_QUEUE: usize = 256;
 
-/// The preferred engine has one second for its first byte, and the fallback is fast; more than this is a dead service.
-const CLIP_PATIENCE: Duration = Duration::from_millis(2_400);
+/// Revocations that are under way when a call ends get this long.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What every call uses.
 #[derive(Clone)]
 pub(crate) struct Tools {
     /// Has turns worked on.
     pub turns: Arc<dyn Turns>,
+    /// Hears what is said while it is said.
+    pub ears: Arc<dyn Ears>,
     /// Makes speech.
     pub speech: Arc<dyn Speech>,
     /// Speech that was made beforehand.
@@ -61,12 +65,18 @@ pub(crate) struct Session {
     line: Line,
     control: mpsc::Receiver<Control>,
     tools: Tools,
-    clips: HashMap<ClipId, Clip>,
+    sounds: HashMap<ClipId, Sound>,
+    /// Clips that are being made.
+    makers: HashMap<ClipId, AbortHandle>,
     /// Who speaks in a playback that has not started to sound.
     played: HashMap<PlaybackId, Vec<Played>>,
-    recordings: HashMap<UtteranceId, Vec<Recording>>,
+    utterances: HashMap<UtteranceId, Utterance>,
+    /// The one that is going on, where the line gives its audio.
+    open: Option<UtteranceId>,
     turns: HashMap<TurnId, AbortHandle>,
     work: JoinSet<()>,
+    /// What is worth a moment even after the call.
+    farewells: JoinSet<()>,
     results: mpsc::Receiver<Done>,
     report: mpsc::Sender<Done>,
     /// The engine that the call has moved to; empty for the preferred one.
@@ -78,7 +88,10 @@ pub(crate) struct Session {
 #[derive(Debug)]
 enum Done {
     Clip(ClipId, Option<Clip>),
+    Grew { clip: ClipId, is_complete: bool },
     Turn(TurnId, TurnEvent),
+    Partial(UtteranceId, Partial),
+    Transcribed(UtteranceId, String),
 }
 
 impl Session {
@@ -99,11 +112,14 @@ impl Session {
             line,
             control,
             tools,
-            clips: HashMap::new(),
+            sounds: HashMap::new(),
+            makers: HashMap::new(),
             played: HashMap::new(),
-            recordings: HashMap::new(),
+            utterances: HashMap::new(),
+            open: None,
             turns: HashMap::new(),
             work: JoinSet::new(),
+            farewells: JoinSet::new(),
             results,
             report,
             engine: String::new(),
@@ -134,19 +150,15 @@ impl Session {
                     }
                 },
                 Some(_) = self.work.join_next() => {}
+                Some(_) = self.farewells.join_next() => {}
                 () = sleep_until(timeout) => self.call.handle_timeout(now()),
             }
         }
         self.record.update(|status| status.ended_at = Some(Timestamp::now()));
         self.record.journal.close();
-        // Revocations that are under way are worth a moment; syntheses and watchers are not.
-        for (_, turn) in self.turns.drain() {
-            turn.abort();
-        }
-        let _ = tokio::time::timeout(Duration::from_secs(1), async {
-            while self.work.join_next().await.is_some() {}
-        })
-        .await;
+        self.work.abort_all();
+        let farewells = async { while self.farewells.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, farewells).await;
     }
 
     fn ask(&mut self, ask: Ask) -> Result<Asked, Refusal> {
@@ -171,31 +183,33 @@ impl Session {
                 if let Event::PlaybackFinished { playback } | Event::PlaybackFailed { playback } = &event {
                     self.invariants.playback_over(*playback);
                 }
+                if let Event::UtteranceEnded { .. } = &event {
+                    self.open = None;
+                }
                 self.call.handle(now(), event);
             }
             Some(LineEvent::UtteranceEnded { utterance, recordings }) => {
-                self.recordings.insert(utterance, recordings);
+                self.keep(utterance, Utterance::Recorded(recordings));
                 self.call.handle(now(), Event::UtteranceEnded { utterance });
             }
+            Some(LineEvent::UtteranceOpened { utterance, audio }) => self.listen(utterance, audio),
             Some(LineEvent::Degraded(reason)) => self.note(Notice::Degraded { reason }),
         }
     }
 
     fn take_done(&mut self, done: Done) {
         let event = match done {
-            Done::Clip(clip, Some(made)) => {
-                let duration = made.duration;
-                if made.is_fallback {
-                    self.engine.clone_from(&made.engine);
-                }
-                self.clips.insert(clip, made);
-                Event::ClipReady { clip, duration }
+            Done::Clip(clip, made) => self.clip_made(clip, made),
+            Done::Grew { clip, is_complete } => match self.clip_grew(clip, is_complete) {
+                Some(event) => event,
+                None => return,
+            },
+            Done::Partial(utterance, Partial { text, stable }) if self.open == Some(utterance) => {
+                Event::PartialHeard { text, stable, source: Recogniser::Worker, completeness: None }
             }
-            Done::Clip(clip, None) => {
-                // The engine may be one that is not there any more.
-                self.engine.clear();
-                Event::ClipFailed { clip }
-            }
+            // What was said before is known better by now.
+            Done::Partial(..) => return,
+            Done::Transcribed(utterance, text) => Event::Transcribed { utterance, text },
             Done::Turn(turn, TurnEvent::Progressed(progress)) => Event::TurnProgressed { turn, progress },
             Done::Turn(turn, TurnEvent::Failed { reason }) => Event::TurnFailed { turn, reason },
         };
@@ -207,13 +221,17 @@ impl Session {
             Command::Answer => self.tell(LineCommand::Answer).await,
             Command::Listen => self.tell(LineCommand::Listen).await,
             Command::EndUtterance => self.tell(LineCommand::EndUtterance).await,
-            Command::DropUtterance => self.tell(LineCommand::DropUtterance).await,
-            // Asked of lines that tell pauses; there is none yet.
-            Command::Transcribe { .. } => {}
-            Command::ForgetClips { clips } => self.clips.retain(|clip, _| !clips.contains(clip)),
+            Command::DropUtterance => {
+                if let Some(utterance) = self.open.take() {
+                    self.utterances.remove(&utterance);
+                }
+                self.tell(LineCommand::DropUtterance).await;
+            }
+            Command::Transcribe { utterance } => self.transcribe(utterance),
+            Command::ForgetClips { clips } => self.forget(&clips),
             Command::StartTurn(request) => self.start_turn(request),
             Command::CancelTurn { turn } => self.cancel_turn(turn),
-            Command::Synthesize { clip, kind, text } => self.synthesize(clip, kind, text),
+            Command::Synthesize { clip, kind, text } => self.synthesize(clip, kind, &text),
             Command::Play { playback, items, skip } => {
                 let sounds: Vec<_> = items.into_iter().filter_map(|item| self.sound(item)).collect();
                 self.played.insert(playback, sounds.iter().map(Played::from).collect());
@@ -239,82 +257,6 @@ impl Session {
         if self.line.commands.send(command).await.is_err() {
             self.call.handle(now(), Event::LineFailed);
         }
-    }
-
-    /// The clips of a playback are used once.
-    fn sound(&mut self, item: Item) -> Option<Sound> {
-        match item {
-            Item::Clip(clip) => self.clips.get(&clip).cloned().map(Sound::Clip),
-            Item::Text(text) => Some(Sound::Text(text)),
-        }
-    }
-
-    fn synthesize(&mut self, clip: ClipId, kind: PlaybackKind, text: String) {
-        let prepared = if kind == PlaybackKind::Greeting && text.is_empty() {
-            self.assistant.greeting_clip.clone()
-        } else if kind == PlaybackKind::Reply {
-            None
-        } else {
-            self.tools.phrases.find(&self.assistant, &text)
-        };
-        if let Some(prepared) = prepared {
-            let event = Event::ClipReady { clip, duration: prepared.duration };
-            self.clips.insert(clip, prepared);
-            self.call.handle(now(), event);
-            return;
-        }
-        let engine = if self.tools.is_voice_sticky { &self.engine } else { "" };
-        let Assistant { voice, language, .. } = &*self.assistant;
-        let work = self.tools.speech.clip(&text, voice, language, engine, CLIP_PATIENCE);
-        let report = self.report.clone();
-        self.work.spawn(async move {
-            let made = work.await;
-            if let Err(error) = &made {
-                tracing::warn!(%error, "a clip could not be made");
-            }
-            let _ = report.send(Done::Clip(clip, made.ok())).await;
-        });
-    }
-
-    fn start_turn(&mut self, request: TurnRequest) {
-        let TurnRequest { turn, utterances, earlier_text, history, instructions, budget, is_speculative } =
-            request;
-        let prompt: Vec<_> = std::iter::once(self.assistant.prompt.clone()).chain(instructions).collect();
-        if !is_speculative {
-            self.record.update(|status| status.turns += 1);
-        }
-        let recordings = utterances
-            .iter()
-            .filter_map(|utterance| self.recordings.get(utterance))
-            .flatten()
-            .cloned()
-            .collect();
-        let mut events = self.tools.turns.start(Turn {
-            call_id: self.record.call_id.clone(),
-            turn,
-            recordings,
-            earlier_text,
-            history,
-            prompt: prompt.join("\n\n"),
-            language: self.assistant.language.clone(),
-            budget,
-        });
-        let report = self.report.clone();
-        let task = self.work.spawn(async move {
-            while let Some(event) = events.next().await {
-                if report.send(Done::Turn(turn, event)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        self.turns.insert(turn, task);
-    }
-
-    fn cancel_turn(&mut self, turn: TurnId) {
-        if let Some(task) = self.turns.remove(&turn) {
-            task.abort();
-        }
-        self.work.spawn(self.tools.turns.cancel(&self.record.call_id, turn));
     }
 
     fn note(&mut self, notice: Notice) {

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -13,16 +14,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use voice_call::Call;
+use voice_call::{Call, Config as CallConfig};
 use voice_signalwire::{CallReceived, Client, DialEvent, Event, Leg};
 
 use crate::{
-    adapters::recording_line::{self, Platform},
+    adapters::{dialling::Dial, recording_line, stream_line, trunk::Platform},
     assistants::{Assistant, Assistants},
+    doors::{Door, StreamDoor},
     error::Error,
+    leg::Leg as AudioLeg,
     outbound::{DialPlan, PlaceCall, Requests},
     ports::LINE_QUEUE,
-    registry::{CallRecord, Control, Registry},
+    registry::{CallRecord, Control, Origin, Registry},
     session::{Session, Tools, now},
 };
 
@@ -49,19 +52,48 @@ pub(crate) struct Switchboard {
     pub registry: Arc<Registry>,
     /// How the recording door listens.
     pub door: recording_line::Settings,
-    /// Calls that are to be placed.
+    /// How the stream door conducts calls.
+    pub stream: StreamDoor,
+    /// Calls that are to be placed, or taken in.
     pub orders: mpsc::Receiver<Order>,
     /// Whom they may be placed to.
     pub plan: Arc<DialPlan>,
 }
 
-/// A call that is to be placed, and where to say what came of it.
+/// A call that is wanted, and where to say what came of it.
 #[derive(Debug)]
-pub(crate) struct Order {
-    /// The call.
-    pub place: PlaceCall,
-    /// Gets the call, or why there is none.
-    pub reply: oneshot::Sender<Result<Arc<CallRecord>, Error>>,
+pub(crate) enum Order {
+    /// One that is to be placed.
+    Place {
+        /// The call.
+        place: PlaceCall,
+        /// Gets the call, or why there is none.
+        reply: oneshot::Sender<Result<Arc<CallRecord>, Error>>,
+    },
+    /// One whose audio somebody has brought.
+    Converse {
+        /// The id that a gateway has given it; such a call can be brought again if its connection breaks.
+        call_id: Option<String>,
+        /// The call.
+        converse: Converse,
+        /// Its audio.
+        leg: AudioLeg,
+        /// Gets the call, or why there is none.
+        reply: oneshot::Sender<Result<Arc<CallRecord>, Error>>,
+    },
+}
+
+/// A call whose audio somebody has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Converse {
+    /// Chooses the assistant.
+    pub context: String,
+    /// Who calls.
+    pub caller_number: String,
+    /// Whom he calls.
+    pub called_number: String,
+    /// What the assistant is told beyond its prompt.
+    pub instructions: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -86,10 +118,7 @@ impl Switchboard {
                     Some(event) => self.take(&mut lines, event, is_draining),
                     None => break,
                 },
-                Some(Order { place, reply }) = self.orders.recv() => {
-                    // Whoever asked may have gone; he finds the call by his request's id.
-                    let _ = reply.send(self.place(&mut lines, place, is_draining));
-                }
+                Some(order) = self.orders.recv() => self.carry_out(&mut lines, order, is_draining),
                 Some(ended) = lines.sessions.join_next(), if !lines.sessions.is_empty() => {
                     lines.forget(ended);
                 }
@@ -103,6 +132,19 @@ impl Switchboard {
             metrics::gauge!("calls_live").set(lines.sessions.len() as f64);
             if is_draining && lines.sessions.is_empty() {
                 break;
+            }
+        }
+    }
+
+    fn carry_out(&self, lines: &mut Lines, order: Order, is_draining: bool) {
+        match order {
+            Order::Place { place, reply } => {
+                // Whoever asked may have gone; he finds the call by his request's id.
+                let _ = reply.send(self.place(lines, place, is_draining));
+            }
+            Order::Converse { call_id, converse, leg, reply } => {
+                // Whoever has gone has taken the audio with him, and the call ends by itself.
+                let _ = reply.send(self.converse(lines, call_id, converse, leg, is_draining));
             }
         }
     }
@@ -146,21 +188,27 @@ impl Switchboard {
             return;
         }
         let assistant = self.assistants.of(&received.context, &received.to);
-        let config = assistant.call.clone();
-        let call = if has_room { Call::answer(now(), config) } else { Call::turn_away(now(), config) };
         let (platform, events) = mpsc::channel(LINE_QUEUE);
-        let own_number = received.to.clone();
-        let (line, work) = recording_line::open(
-            self.client.clone(),
-            received.leg,
-            own_number,
-            self.door_for(&assistant),
-            events,
-        );
-        let call_id = self.new_call_id();
-        let numbers = (received.from, received.to);
-        let (record, control) = self.register(call_id, false, received.context, numbers);
-        let session = Session::new(call, record.clone(), assistant, line, control, self.tools.clone());
+        let CallReceived { leg, context, from, to } = received;
+        let (call_id, client) = (self.new_call_id(), self.client.clone());
+        // A call without room has one thing to hear, for which the platform needs no stream.
+        let door = if has_room { assistant.door } else { Door::Recording };
+        let config = self.config_of(&assistant, door);
+        let call = if has_room { Call::answer(now(), config) } else { Call::turn_away(now(), config) };
+        let (line, work) = match door {
+            Door::Recording => {
+                let (line, work) =
+                    recording_line::open(client, leg, to.clone(), self.door_for(&assistant), events);
+                (line, work.boxed())
+            }
+            Door::Stream => {
+                let media = self.stream.media(&call_id);
+                let (line, work) = stream_line::answer(client, leg, to.clone(), media, events);
+                (line, work.boxed())
+            }
+        };
+        let (record, control) = self.register(call_id, Origin::Received, context, (from, to));
+        let session = Session::new(call, record.clone(), assistant, line, control, self.tools_of(door));
         lines.spawn(leg_id, &record, platform, session, work);
     }
 
@@ -174,32 +222,94 @@ impl Switchboard {
             return self.registry.find(&call_id).ok_or(Error::CallNotFound(call_id));
         }
         self.plan.check(&place.to)?;
+        self.check_room(lines, is_draining)?;
+        self.plan.take(Timestamp::now())?;
+        let call_id = self.new_call_id();
+        lines.requests.remember(place.clone(), call_id.clone());
+        let PlaceCall { request_id: _, to, from, context, ring, voicemail, instructions } = place;
+        let assistant = self.assistants.of(&context, &from);
+        let door = assistant.door;
+        let mut config = self.config_of(&assistant, door);
+        config.instructions.extend(instructions);
+        let call = Call::place(now(), config, voicemail, ring);
+        let (platform, events) = mpsc::channel(LINE_QUEUE);
+        let dial = Dial { tag: call_id.clone(), from: from.clone(), to: to.clone(), ring };
+        let client = self.client.clone();
+        let (line, work) = match door {
+            Door::Recording => {
+                let (line, work) = recording_line::place(client, dial, self.door_for(&assistant), events);
+                (line, work.boxed())
+            }
+            Door::Stream => {
+                let (line, work) = stream_line::place(client, dial, self.stream.media(&call_id), events);
+                (line, work.boxed())
+            }
+        };
+        let (record, control) = self.register(call_id.clone(), Origin::Placed, context, (from, to));
+        let session = Session::new(call, record.clone(), assistant, line, control, self.tools_of(door));
+        lines.spawn(call_id, &record, platform, session, work);
+        Ok(record)
+    }
+
+    fn converse(
+        &self,
+        lines: &mut Lines,
+        call_id: Option<String>,
+        converse: Converse,
+        leg: AudioLeg,
+        is_draining: bool,
+    ) -> Result<Arc<CallRecord>, Error> {
+        self.check_room(lines, is_draining)?;
+        let Converse { context, caller_number, called_number, instructions } = converse;
+        let assistant = self.assistants.of(&context, &called_number);
+        let mut config = self.stream.config_of(&assistant);
+        config.instructions.extend(instructions);
+        // Nobody could hand it over.
+        config.can_transfer = false;
+        let call = Call::answer(now(), config);
+        let place = call_id.as_deref().map(|call_id| self.stream.desk.place(call_id));
+        let call_id = call_id.unwrap_or_else(|| self.new_call_id());
+        let (line, work) = stream_line::open(leg, place, self.stream.origin);
+        let (record, control) =
+            self.register(call_id.clone(), Origin::Streamed, context, (caller_number, called_number));
+        let tools = self.stream.tools.clone();
+        let session = Session::new(call, record.clone(), assistant, line, control, tools);
+        // The platform knows nothing of this call and tells it nothing.
+        let (platform, told) = mpsc::channel(1);
+        let work = async move {
+            work.await;
+            drop(told);
+        };
+        lines.spawn(call_id, &record, platform, session, work);
+        Ok(record)
+    }
+
+    fn check_room(&self, lines: &Lines, is_draining: bool) -> Result<(), Error> {
         if is_draining {
             return Err(Error::Draining);
         }
         if lines.live.len() >= self.max_calls {
             return Err(Error::CallsAtLimit);
         }
-        self.plan.take(Timestamp::now())?;
-        let call_id = self.new_call_id();
-        lines.requests.remember(place.clone(), call_id.clone());
-        let PlaceCall { request_id: _, to, from, context, ring, voicemail, instructions } = place;
-        let assistant = self.assistants.of(&context, &from);
-        let mut config = assistant.call.clone();
-        config.instructions.extend(instructions);
-        let call = Call::place(now(), config, voicemail, ring);
-        let (platform, events) = mpsc::channel(LINE_QUEUE);
-        let dial = recording_line::Dial { tag: call_id.clone(), from: from.clone(), to: to.clone(), ring };
-        let (line, work) =
-            recording_line::place(self.client.clone(), dial, self.door_for(&assistant), events);
-        let (record, control) = self.register(call_id.clone(), true, context, (from, to));
-        let session = Session::new(call, record.clone(), assistant, line, control, self.tools.clone());
-        lines.spawn(call_id, &record, platform, session, work);
-        Ok(record)
+        Ok(())
     }
 
     fn new_call_id(&self) -> String {
         format!("{}-{}", self.relay_id, Uuid::now_v7().simple())
+    }
+
+    fn config_of(&self, assistant: &Assistant, door: Door) -> CallConfig {
+        match door {
+            Door::Recording => assistant.call.clone(),
+            Door::Stream => self.stream.config_of(assistant),
+        }
+    }
+
+    fn tools_of(&self, door: Door) -> Tools {
+        match door {
+            Door::Recording => self.tools.clone(),
+            Door::Stream => self.stream.tools.clone(),
+        }
     }
 
     fn door_for(&self, assistant: &Assistant) -> recording_line::Settings {
@@ -209,12 +319,12 @@ impl Switchboard {
     fn register(
         &self,
         call_id: String,
-        is_outbound: bool,
+        origin: Origin,
         context: String,
         numbers: (String, String),
     ) -> (Arc<CallRecord>, mpsc::Receiver<Control>) {
         let (sender, control) = mpsc::channel(CONTROL_QUEUE);
-        let record = CallRecord::new(call_id, is_outbound, context, numbers, Timestamp::now(), sender);
+        let record = CallRecord::new(call_id, origin, context, numbers, Timestamp::now(), sender);
         let record = Arc::new(record);
         self.registry.insert(record.clone());
         (record, control)

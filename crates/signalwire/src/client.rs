@@ -168,6 +168,17 @@ impl Client {
         done(self.on_leg("calling.connect", leg, json!({ "devices": [[phone(from, to, timeout)]] })))
     }
 
+    /// Connects the call to a WebSocket that takes the caller's audio and gives what he is to hear: mu-law, 8 kHz.
+    pub fn connect_stream(&self, leg: &Leg, url: &str) -> Answer {
+        let device = json!({ "type": "stream", "params": { "url": url, "codec": "PCMU@8000h" } });
+        done(self.on_leg("calling.connect", leg, json!({ "devices": [[device]] })))
+    }
+
+    /// Takes the call apart from whatever it is connected to.
+    pub fn disconnect(&self, leg: &Leg) -> Answer {
+        done(self.on_leg("calling.disconnect", leg, json!({})))
+    }
+
     /// Queues a command at once, so that commands go out in the order in which they are given; the future waits
     /// for the answer.
     fn on_leg(

@@ -10,20 +10,20 @@ use voice_call::{Message, Progress, Role, TurnId};
 use voice_jobs::{Jobs, JobsError, NewJob};
 use voice_server::trace::TraceContext;
 
-use crate::ports::{Recording, Turn, TurnEvent, Turns, Work};
+use crate::ports::{Recording, Turn, TurnEvent, Turns, Utterance, Work};
 
 /// The task's name on Celery's wire.
 const TASK: &str = "get_llm_response_task";
 
 /// The queue.
 #[derive(Clone, Debug)]
-pub struct JobTurns {
+pub(crate) struct JobTurns {
     jobs: Jobs,
 }
 
 impl JobTurns {
     /// Uses a queue.
-    pub fn new(jobs: Jobs) -> Self {
+    pub(crate) fn new(jobs: Jobs) -> Self {
         Self { jobs }
     }
 }
@@ -101,7 +101,8 @@ fn job_id(call_id: &str, turn: TurnId) -> String {
 }
 
 fn to_job(turn: Turn, now: Timestamp) -> NewJob {
-    let Turn { call_id, turn, mut recordings, earlier_text, history, prompt, language, budget } = turn;
+    let Turn { call_id, turn, utterances, earlier_text, history, prompt, language, budget } = turn;
+    let mut recordings: Vec<Recording> = utterances.into_iter().flat_map(recordings_of).collect();
     let last = recordings.pop();
     let history: Vec<Value> = history.iter().map(to_message).collect();
     let deadline = now.as_microsecond() as f64 / 1e6 + budget.as_secs_f64();
@@ -128,6 +129,16 @@ fn to_job(turn: Turn, now: Timestamp) -> NewJob {
         // Nobody waits for it any longer than this.
         expires: now.checked_add(budget).ok(),
         ..NewJob::new(TASK)
+    }
+}
+
+fn recordings_of(utterance: Utterance) -> Vec<Recording> {
+    match utterance {
+        Utterance::Recorded(recordings) => recordings,
+        Utterance::Heard(_) => {
+            tracing::error!("live audio came by a door that has none");
+            Vec::new()
+        }
     }
 }
 

@@ -8,66 +8,36 @@
 //! Events can be lost with a dropped connection, so every wait has an end of its own, and after a resume tape and ear
 //! are asked to stop and the playback whether it is on: that something is gone means that it had finished.
 
-mod answerer;
-mod dialling;
 mod ear;
 mod mouth;
-mod pickup;
 mod tape;
 mod utterance;
 
 use std::{future::Future, time::Duration};
 
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use voice_call::Event;
-use voice_signalwire::{CallEvent, CallState, Client, ConnectState, DialEvent, Error, Leg};
+use voice_signalwire::{CallEvent, Client, Error, Leg};
 
-pub use self::dialling::Dial;
-use self::{ear::Ear, mouth::Mouth, pickup::Pickup, tape::Tape, utterance::Speech};
+use self::{ear::Ear, mouth::Mouth, tape::Tape, utterance::Speech};
+use super::{
+    dialling::{self, Dial},
+    trunk::{News, Pickup, Platform, Trunk, control_id, until},
+};
 use crate::ports::{LINE_QUEUE, Line, LineCommand, LineEvent};
-
-/// How long the other number may ring.
-const TRANSFER_RING: Duration = Duration::from_secs(30);
 
 /// How the door listens.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Silence after speech that ends an utterance.
     pub end_silence: Duration,
     /// BCP 47 tag.
     pub language: String,
 }
 
-/// What the switchboard tells a line.
-#[derive(Clone, Debug)]
-pub enum Platform {
-    /// Something happened to the call.
-    Event {
-        /// How to address it.
-        leg: Leg,
-        /// What happened.
-        event: CallEvent,
-    },
-    /// Something came of dialling.
-    Dial(DialEvent),
-    /// The connection is down.
-    Lost,
-    /// The connection is up again; events in between were lost.
-    Restored,
-}
-
 /// Results of commands.
 #[derive(Debug)]
 enum Answered {
-    Call(Result<(), Error>),
-    Ended(Result<(), Error>),
-    Transferred(Result<(), Error>),
-    Detect(Result<(), Error>),
-    Digits(Result<(), Error>),
     Record {
         control: String,
         result: Result<Option<String>, Error>,
@@ -101,10 +71,7 @@ enum Answered {
 }
 
 struct RecordingLine {
-    client: Client,
-    leg: Leg,
-    /// Our number in this call.
-    own_number: String,
+    trunk: Trunk,
     settings: Settings,
     out: mpsc::Sender<LineEvent>,
     work: JoinSet<Answered>,
@@ -116,17 +83,10 @@ struct RecordingLine {
     is_listening: bool,
     /// Whether the platform listens for us; otherwise silence on the tape ends an utterance.
     has_ear: bool,
-    pickup: Pickup,
-    /// The detection of who has answered, while it matters.
-    detection: Option<String>,
-    /// Digits on their way.
-    digits: Option<String>,
-    is_down: bool,
-    is_over: bool,
 }
 
 /// Opens the line of a call that rings here: what the session holds of it, and the work that drives it.
-pub fn open(
+pub(crate) fn open(
     client: Client,
     leg: Leg,
     own_number: String,
@@ -135,12 +95,12 @@ pub fn open(
 ) -> (Line, impl Future<Output = ()> + Send + 'static) {
     let (command_sender, commands) = mpsc::channel(LINE_QUEUE);
     let (out, events) = mpsc::channel(LINE_QUEUE);
-    let line = RecordingLine::new(client, leg, own_number, settings, out, Pickup::Ringing);
-    (Line { commands: command_sender, events }, line.run(commands, platform))
+    let line = RecordingLine::new(Trunk::new(client, leg, own_number, Pickup::Ringing), settings, out);
+    (Line { commands: command_sender, events, format: None }, line.run(commands, platform))
 }
 
 /// Opens the line of a call that is placed.
-pub fn place(
+pub(crate) fn place(
     client: Client,
     dial: Dial,
     settings: Settings,
@@ -151,26 +111,17 @@ pub fn place(
     let work = async move {
         let answered = dialling::ring(&client, &dial, &out, &mut commands, &mut platform).await;
         if let Some(leg) = answered {
-            let line = RecordingLine::new(client, leg, dial.from, settings, out, Pickup::Answered);
-            line.run(commands, platform).await;
+            let trunk = Trunk::new(client, leg, dial.from, Pickup::Answered);
+            RecordingLine::new(trunk, settings, out).run(commands, platform).await;
         }
     };
-    (Line { commands: command_sender, events }, work)
+    (Line { commands: command_sender, events, format: None }, work)
 }
 
 impl RecordingLine {
-    fn new(
-        client: Client,
-        leg: Leg,
-        own_number: String,
-        settings: Settings,
-        out: mpsc::Sender<LineEvent>,
-        pickup: Pickup,
-    ) -> Self {
+    fn new(trunk: Trunk, settings: Settings, out: mpsc::Sender<LineEvent>) -> Self {
         Self {
-            client,
-            leg,
-            own_number,
+            trunk,
             settings,
             out,
             work: JoinSet::new(),
@@ -181,11 +132,6 @@ impl RecordingLine {
             utterances: 0,
             is_listening: false,
             has_ear: true,
-            pickup,
-            detection: None,
-            digits: None,
-            is_down: false,
-            is_over: false,
         }
     }
 
@@ -210,6 +156,7 @@ impl RecordingLine {
                     Some(Platform::Restored) => self.restored().await,
                     None => break,
                 },
+                news = self.trunk.next() => self.take_news(news).await,
                 Some(answered) = self.work.join_next() => {
                     if let Ok(answered) = answered {
                         self.take_answer(answered).await;
@@ -218,20 +165,17 @@ impl RecordingLine {
                 () = until(deadline) => self.expire().await,
             }
         }
-        if !self.is_over {
-            let end = self.client.end(&self.leg, "hangup");
-            let _ = tokio::time::timeout(Duration::from_secs(2), end).await;
-        }
+        self.trunk.leave().await;
     }
 
     async fn obey(&mut self, command: LineCommand) {
         match command {
-            LineCommand::Answer => self.answer(false),
+            LineCommand::Answer => self.trunk.answer(false),
             // Only a line that is placed dials, and it has by now.
             // The platform ends utterances here, so none is open to be forgotten.
             LineCommand::Dial | LineCommand::DropUtterance => {}
-            LineCommand::Screen => self.screen(),
-            LineCommand::SendDigits { digits } => self.send_digits(&digits),
+            LineCommand::Screen => self.trunk.screen(),
+            LineCommand::SendDigits { digits } => self.trunk.send_digits(&digits),
             LineCommand::Listen => self.is_listening = true,
             LineCommand::EndUtterance => {
                 self.stop_ear();
@@ -240,44 +184,40 @@ impl RecordingLine {
             LineCommand::Play { playback, sounds, skip: _ } => self.play(playback, sounds),
             LineCommand::Stop { playback } => self.stop(playback).await,
             LineCommand::Transfer { number } => self.transfer(&number),
-            LineCommand::HangUp => {
-                let end = self.client.end(&self.leg, "hangup");
-                self.work.spawn(async move { Answered::Ended(end.await) });
-            }
+            LineCommand::HangUp => self.trunk.hang_up(),
         }
     }
 
     async fn take_event(&mut self, event: CallEvent) {
+        let news = self.trunk.take_event(&event);
+        self.take_news(news).await;
         match event {
-            CallEvent::State(CallState::Answered) => self.answered().await,
-            CallEvent::State(CallState::Ending | CallState::Ended) | CallEvent::NotReached(_) => {
-                self.hung_up().await;
-            }
-            CallEvent::Detect { control_id, event } => self.detected(&control_id, event).await,
-            CallEvent::DigitsSent { control_id } => self.digits_sent(&control_id).await,
             CallEvent::Play { control_id, state } => self.played(&control_id, state).await,
             CallEvent::Record(event) => self.recorded(event).await,
             CallEvent::Collect(event) => self.heard(event).await,
-            CallEvent::Connect(ConnectState::Failed) => self.tell(Event::TransferFailed).await,
-            CallEvent::Connect(ConnectState::Disconnected) => {
-                let end = self.client.end(&self.leg, "hangup");
-                self.work.spawn(async move { Answered::Ended(end.await) });
+            CallEvent::State(_)
+            | CallEvent::NotReached(_)
+            | CallEvent::Detect { .. }
+            | CallEvent::DigitsSent { .. }
+            | CallEvent::Connect(_) => {}
+        }
+    }
+
+    async fn take_news(&mut self, news: Option<News>) {
+        match news {
+            Some(News::Call(event)) => {
+                if event == Event::HungUp {
+                    self.is_listening = false;
+                }
+                self.tell(event).await;
             }
-            CallEvent::Connect(ConnectState::Connected) => self.tell(Event::TransferConnected).await,
-            CallEvent::State(CallState::Ringing) | CallEvent::Connect(ConnectState::Connecting) => {}
+            // Nobody asked for one.
+            Some(News::StreamOver) | None => {}
         }
     }
 
     async fn take_answer(&mut self, answered: Answered) {
         match answered {
-            Answered::Call(result) => self.answer_answered(result).await,
-            Answered::Ended(Err(Error::Gone)) => self.hung_up().await,
-            Answered::Transferred(Err(error)) => {
-                tracing::warn!(%error, "a call could not be handed over");
-                self.tell(Event::TransferFailed).await;
-            }
-            Answered::Detect(result) => self.detect_answered(result).await,
-            Answered::Digits(result) => self.digits_answered(result).await,
             Answered::Record { control, result } => self.record_answered(&control, result).await,
             Answered::TapeStopped { control, result } => self.tape_stopped(&control, result).await,
             Answered::Collect { control, result } => self.collect_answered(&control, result).await,
@@ -285,15 +225,13 @@ impl RecordingLine {
             Answered::Play { control, result } => self.play_answered(&control, result).await,
             Answered::PlayStopped { control, result } => self.play_stopped(&control, result).await,
             Answered::PlayProbed { control, result } => self.play_probed(&control, result).await,
-            Answered::Ended(Ok(()) | Err(_)) | Answered::Transferred(Ok(())) | Answered::Nothing => {}
+            Answered::Nothing => {}
         }
     }
 
     async fn hung_up(&mut self) {
-        self.is_listening = false;
-        if !std::mem::replace(&mut self.is_over, true) {
-            self.tell(Event::HungUp).await;
-        }
+        let news = self.trunk.hung_up();
+        self.take_news(news).await;
     }
 
     fn transfer(&mut self, number: &str) {
@@ -302,24 +240,20 @@ impl RecordingLine {
         self.speech = None;
         self.stop_tape();
         self.stop_ear();
-        let connect = self.client.connect_phone(&self.leg, &self.own_number, number, TRANSFER_RING);
-        self.work.spawn(async move { Answered::Transferred(connect.await) });
+        self.trunk.transfer(number);
     }
 
     async fn lost(&mut self) {
-        self.is_down = true;
+        self.trunk.lost();
         self.degraded("LINE_LOST").await;
     }
 
     /// Finds out what became of everything that was open while nobody listened.
     async fn restored(&mut self) {
-        if !std::mem::replace(&mut self.is_down, false) {
+        if !self.trunk.restored() {
             return;
         }
         self.degraded("LINE_RESTORED").await;
-        if matches!(self.pickup, Pickup::Unsure) {
-            self.answer(true);
-        }
         self.stop_ear();
         if let Some(speech) = &mut self.speech
             && !speech.is_over
@@ -340,7 +274,7 @@ impl RecordingLine {
 
     /// Starts the tape and the ear whenever they should run and do not.
     fn keep_listening(&mut self) {
-        if !self.is_listening || self.is_over || self.is_down {
+        if !self.is_listening || self.trunk.is_over() || self.trunk.is_down() {
             return;
         }
         self.keep_tape();
@@ -348,25 +282,21 @@ impl RecordingLine {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let tape = if self.is_listening && !self.is_down {
+        let tape = if self.is_listening && !self.trunk.is_down() {
             self.tape.next_deadline(self.speech.is_some())
         } else {
             None
         };
-        let ear =
-            if self.is_listening && !self.is_down && self.has_ear { self.ear.next_deadline() } else { None };
-        let answer = match self.pickup {
-            Pickup::Accepted { due } => Some(due),
-            Pickup::Ringing | Pickup::Asked { .. } | Pickup::Unsure | Pickup::Answered => None,
+        let ear = if self.is_listening && !self.trunk.is_down() && self.has_ear {
+            self.ear.next_deadline()
+        } else {
+            None
         };
-        [tape, ear, answer].into_iter().flatten().min()
+        [tape, ear].into_iter().flatten().min()
     }
 
     async fn expire(&mut self) {
         let now = Instant::now();
-        if matches!(self.pickup, Pickup::Accepted { due } if due <= now) {
-            self.answered().await;
-        }
         self.ear.expire(now);
         self.expire_tape(now).await;
     }
@@ -377,16 +307,5 @@ impl RecordingLine {
 
     async fn degraded(&self, reason: &'static str) {
         let _ = self.out.send(LineEvent::Degraded(reason)).await;
-    }
-}
-
-fn control_id() -> String {
-    uuid::Uuid::new_v4().to_string()
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

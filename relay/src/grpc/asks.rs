@@ -62,11 +62,7 @@ impl TryFrom<pb::PlaceCallRequest> for PlaceCall {
             pb::VoicemailPolicy::HangUp => Voicemail::HangUp,
             pb::VoicemailPolicy::Unspecified => Voicemail::Ignore,
         };
-        let instructions = if instructions.is_empty() {
-            None
-        } else {
-            Some(text("instructions", instructions, LONGEST_INSTRUCTION)?)
-        };
+        let instructions = self::instructions(instructions)?;
         Ok(Self {
             request_id,
             to: number("to_number", to_number)?,
@@ -124,6 +120,19 @@ impl TryFrom<pb::TransferCallRequest> for Transfer {
 
 fn number(field: &'static str, number: String) -> Result<String, Error> {
     if is_e164(&number) { Ok(number) } else { Err(invalid(field, "is not a number such as +15551234567")) }
+}
+
+/// Instructions that a call begins with, if there are any.
+pub(super) fn instructions(instructions: String) -> Result<Option<String>, Error> {
+    if instructions.is_empty() {
+        return Ok(None);
+    }
+    text("instructions", instructions, LONGEST_INSTRUCTION).map(Some)
+}
+
+/// A text that may be empty.
+pub(super) fn short_text(field: &'static str, text: String, most: usize) -> Result<String, Error> {
+    if text.is_empty() { Ok(text) } else { self::text(field, text, most) }
 }
 
 fn text(field: &'static str, text: String, most: usize) -> Result<String, Error> {

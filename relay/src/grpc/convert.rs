@@ -12,7 +12,7 @@ use voice_proto::relay::v1 as pb;
 use crate::{
     error::Error,
     journal::{Entry, Played},
-    registry::{CallRecord, Status},
+    registry::{CallRecord, Origin, Status},
 };
 
 const DEFAULT_PAGE: usize = 50;
@@ -132,8 +132,11 @@ pub(super) fn to_call(record: &CallRecord) -> pb::Call {
         end_time: ended_at.map(to_timestamp),
         end_reason: to_end_reason(state).into(),
         turn_count: turns as i32,
-        direction: if record.is_outbound { pb::CallDirection::Outbound } else { pb::CallDirection::Inbound }
-            .into(),
+        direction: match record.origin {
+            Origin::Placed => pb::CallDirection::Outbound,
+            Origin::Received | Origin::Streamed => pb::CallDirection::Inbound,
+        }
+        .into(),
         last_sequence: record.journal.head().sequence as i64,
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use tonic::Status;
 use voice_call::Refusal;
-use voice_server::status::{Reason, Retry, ServiceError, into_status, reason::INVALID_FIELD};
+use voice_server::status::{
+    Reason, Retry, ServiceError, into_status,
+    reason::{IDLE_TIMEOUT, INVALID_FIELD, MISSING_CONFIG, REPEATED_CONFIG},
+};
 
 use crate::{error::Error, reason};
 
@@ -23,6 +26,11 @@ impl ServiceError for Error {
             Self::RequestIdReused => reason::REQUEST_ID_REUSED,
             Self::CallsAtLimit => reason::CALLS_AT_LIMIT,
             Self::Draining => reason::RELAY_DRAINING,
+            Self::MissingConfig => MISSING_CONFIG,
+            Self::RepeatedConfig => REPEATED_CONFIG,
+            Self::IdleTimeout => IDLE_TIMEOUT,
+            Self::MediaTokenRefused => reason::MEDIA_TOKEN_REFUSED,
+            Self::AudioOnly => reason::CALL_AUDIO_ONLY,
             Self::DialNotAllowed => reason::DIAL_NOT_ALLOWED,
             Self::DialCapReached { .. } => reason::DIAL_CAP_REACHED,
         }
@@ -33,12 +41,16 @@ impl ServiceError for Error {
             Self::InvalidField { field, .. } => Some(field),
             Self::RequestIdReused => Some("request_id"),
             Self::DialNotAllowed => Some("to_number"),
+            Self::MissingConfig | Self::RepeatedConfig => Some("payload"),
             Self::CallNotFound(_)
             | Self::EventsGone { .. }
             | Self::Refused(_)
             | Self::CallOverloaded
             | Self::CallsAtLimit
             | Self::Draining
+            | Self::IdleTimeout
+            | Self::MediaTokenRefused
+            | Self::AudioOnly
             | Self::DialCapReached { .. } => None,
         }
     }

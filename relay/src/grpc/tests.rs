@@ -9,7 +9,7 @@ use voice_call::{EndReason, Notice, State};
 use voice_proto::relay::v1::CallState;
 
 use super::*;
-use crate::journal::KEPT;
+use crate::{journal::KEPT, registry::Origin};
 
 /// An API of calls "call-1" to "call-{count}", of which every third is over.
 fn api(count: usize) -> Api {
@@ -22,13 +22,21 @@ fn api(count: usize) -> Api {
         registry.insert(record);
     }
     let (orders, _) = mpsc::channel(1);
-    Api::new(registry, orders, Arc::new(DialPlan::new(Vec::new(), 0)))
+    let desk = Arc::new(MediaDesk::new("only for tests".into(), String::new()));
+    Api::new(registry, orders, Arc::new(DialPlan::new(Vec::new(), 0)), desk)
 }
 
 fn record(call_id: &str) -> Arc<CallRecord> {
     let (control, _) = mpsc::channel(1);
     let numbers = ("+15550001111".to_owned(), "+15550002222".to_owned());
-    let record = CallRecord::new(call_id.into(), false, "office".into(), numbers, Timestamp::now(), control);
+    let record = CallRecord::new(
+        call_id.into(),
+        Origin::Received,
+        "office".into(),
+        numbers,
+        Timestamp::now(),
+        control,
+    );
     Arc::new(record)
 }
 

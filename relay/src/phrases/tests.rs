@@ -8,7 +8,7 @@ fn assistants(text: &str) -> Assistants {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("assistants.toml");
     std::fs::write(&file, text).unwrap();
-    Assistants::read(&file, &voice_call::Config::default()).unwrap()
+    Assistants::read(&file, &voice_call::Config::default(), crate::doors::Door::Recording).unwrap()
 }
 
 fn clip(engine: &str, is_cached: bool) -> Clip {

@@ -79,7 +79,7 @@ impl RecordingLine {
             speech_timeout: SPEECH_SECONDS,
             language: self.settings.language.clone(),
         };
-        let started = self.client.collect(&self.leg, &control, &collect);
+        let started = self.trunk.client.collect(&self.trunk.leg, &control, &collect);
         self.ear.state = State::On { control: control.clone(), since: Instant::now(), stop_by: None };
         self.work.spawn(async move { Answered::Collect { control, result: started.await } });
     }
@@ -87,7 +87,7 @@ impl RecordingLine {
     pub(super) fn stop_ear(&mut self) {
         let State::On { control, stop_by, .. } = &mut self.ear.state else { return };
         *stop_by = Some(Instant::now() + STOP_WAIT);
-        let stop = self.client.stop_collect(&self.leg, control);
+        let stop = self.trunk.client.stop_collect(&self.trunk.leg, control);
         let control = control.clone();
         self.work.spawn(async move { Answered::EarStopped { control, result: stop.await } });
     }
@@ -99,7 +99,7 @@ impl RecordingLine {
         match result {
             Ok(()) => {}
             Err(Error::Gone) => self.hung_up().await,
-            Err(Error::Disconnected | Error::Timeout(_)) if self.is_down => {}
+            Err(Error::Disconnected | Error::Timeout(_)) if self.trunk.is_down() => {}
             Err(Error::Refused { .. } | Error::Protocol { .. }) => self.lose_ear().await,
             Err(error) => {
                 tracing::warn!(%error, "the ear could not be started");

@@ -24,7 +24,7 @@ impl Mouth {
     fn duration(&self) -> Duration {
         let clips = self.sounds.iter().map(|sound| match sound {
             Sound::Clip(clip) => clip.duration,
-            Sound::Text(_) => Duration::ZERO,
+            Sound::Live(_) | Sound::Text(_) => Duration::ZERO,
         });
         clips.sum()
     }
@@ -36,7 +36,7 @@ impl RecordingLine {
         if let Some(before) = self.mouth.take()
             && !before.is_stopped
         {
-            let stop = self.client.stop_play(&self.leg, &before.control);
+            let stop = self.trunk.client.stop_play(&self.trunk.leg, &before.control);
             self.work.spawn(async move {
                 let _ = stop.await;
                 Answered::Nothing
@@ -51,15 +51,17 @@ impl RecordingLine {
     fn send_play(&mut self, playback: PlaybackId, sounds: Vec<Sound>) {
         let media: Vec<Media> = sounds
             .iter()
-            .map(|sound| match sound {
-                Sound::Clip(clip) => Media::Audio { url: clip.url.clone() },
+            .filter_map(|sound| match sound {
+                Sound::Clip(clip) => Some(Media::Audio { url: clip.url.clone() }),
                 Sound::Text(text) => {
-                    Media::Tts { text: text.clone(), language: self.settings.language.clone() }
+                    Some(Media::Tts { text: text.clone(), language: self.settings.language.clone() })
                 }
+                // Frames cannot be sent by this door.
+                Sound::Live(_) => None,
             })
             .collect();
         let control = control_id();
-        let play = self.client.play(&self.leg, &control, &media);
+        let play = self.trunk.client.play(&self.trunk.leg, &control, &media);
         self.mouth = Some(Mouth {
             control: control.clone(),
             playback,
@@ -77,7 +79,7 @@ impl RecordingLine {
             return;
         };
         mouth.is_stopped = true;
-        let stop = self.client.stop_play(&self.leg, &mouth.control);
+        let stop = self.trunk.client.stop_play(&self.trunk.leg, &mouth.control);
         let control = mouth.control.clone();
         self.work.spawn(async move { Answered::PlayStopped { control, result: stop.await } });
     }
@@ -87,7 +89,7 @@ impl RecordingLine {
     }
 
     pub(super) async fn play_answered(&mut self, control: &str, result: Result<(), Error>) {
-        let is_down = self.is_down;
+        let is_down = self.trunk.is_down();
         let Some(mouth) = self.mouth_of(control) else { return };
         let playback = mouth.playback;
         match result {
@@ -138,10 +140,10 @@ impl RecordingLine {
         let Some(mouth) = &self.mouth else { return };
         let control = mouth.control.clone();
         if mouth.is_stopped {
-            let stop = self.client.stop_play(&self.leg, &control);
+            let stop = self.trunk.client.stop_play(&self.trunk.leg, &control);
             self.work.spawn(async move { Answered::PlayStopped { control, result: stop.await } });
         } else {
-            let probe = self.client.set_play_volume(&self.leg, &control, 0.0);
+            let probe = self.trunk.client.set_play_volume(&self.trunk.leg, &control, 0.0);
             self.work.spawn(async move { Answered::PlayProbed { control, result: probe.await } });
         }
     }

@@ -72,8 +72,8 @@ impl RecordingLine {
         }
         let end_silence = if self.has_ear { Duration::ZERO } else { self.settings.end_silence };
         let control = control_id();
-        let record = self.client.record(
-            &self.leg,
+        let record = self.trunk.client.record(
+            &self.trunk.leg,
             &control,
             Record { end_silence_timeout: end_silence.as_secs_f64() },
         );
@@ -90,7 +90,7 @@ impl RecordingLine {
     pub(super) fn stop_tape(&mut self) {
         let Tape::On { control, stop_by, .. } = &mut self.tape else { return };
         *stop_by = Some(Instant::now() + STOP_WAIT);
-        let stop = self.client.stop_record(&self.leg, control);
+        let stop = self.trunk.client.stop_record(&self.trunk.leg, control);
         let control = control.clone();
         self.work.spawn(async move { Answered::TapeStopped { control, result: stop.await } });
     }
@@ -108,7 +108,7 @@ impl RecordingLine {
             }
             Err(Error::Gone) => self.hung_up().await,
             // Whether it runs is found out once the connection is back.
-            Err(Error::Disconnected | Error::Timeout(_)) if self.is_down => {}
+            Err(Error::Disconnected | Error::Timeout(_)) if self.trunk.is_down() => {}
             Err(error) => {
                 tracing::warn!(%error, "the tape was refused");
                 self.degraded("TAPE_REFUSED").await;

@@ -6,12 +6,12 @@ use tokio::{sync::mpsc, task::JoinSet};
 use voice_call::{DialFailure, Event};
 use voice_signalwire::{CallEvent, CallState, Client, DialEvent, Error, Leg, NotReached};
 
-use super::Platform;
+use super::trunk::Platform;
 use crate::ports::{LineCommand, LineEvent};
 
 /// Whom to call, and how.
 #[derive(Clone, Debug)]
-pub struct Dial {
+pub(crate) struct Dial {
     /// By which the platform's events about it are known.
     pub tag: String,
     /// The number to call from: one of ours.

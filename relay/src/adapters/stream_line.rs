@@ -1,0 +1,395 @@
+//! The stream door: one call's audio path over frames. What comes in goes to the ear, which finds utterances in it; what
+//! the assistant says goes out through the mouth, which keeps time.
+//!
+//! When an utterance ends, whether an interruption was one, and what is said next is decided elsewhere. A leg that breaks
+//! is replaced by another connection if the call can get one, and goes on where it was.
+
+mod ear;
+mod frames;
+mod mouth;
+mod telephone;
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+use voice_call::{Answerer, Event, PlaybackId};
+
+pub(crate) use self::telephone::{Media, answer, place};
+use self::{
+    ear::{Ear, Heard},
+    mouth::Mouth,
+    telephone::Telephone,
+};
+use super::trunk::{self, Platform};
+use crate::{
+    error::Error,
+    leg::{Leg, LegEvent},
+    media::MediaPlace,
+    ports::{LINE_QUEUE, Line, LineCommand, LineEvent, LiveAudio, Sound},
+    session::now,
+    sound::AudioFormat,
+};
+
+/// How long a call whose leg broke waits for another one.
+const RECONNECT: Duration = Duration::from_secs(10);
+
+/// A peer that sends nothing for so long is gone.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How far audio may come ahead of the time in which it is spoken; what comes beyond it is dropped.
+const SURPLUS: Duration = Duration::from_secs(1);
+
+struct StreamLine {
+    format: AudioFormat,
+    leg: Option<Leg>,
+    /// Where other connections of this leg arrive; a leg without can have none.
+    place: Option<MediaPlace>,
+    /// The platform's side of the call, where it is a telephone's.
+    telephone: Option<Telephone>,
+    ear: Ear,
+    mouth: Mouth,
+    out: mpsc::Sender<LineEvent>,
+    /// Events to be told.
+    told: Vec<LineEvent>,
+    is_listening: bool,
+    is_hanging_up: bool,
+    is_over: bool,
+    broken_at: Option<Instant>,
+    heard_at: Instant,
+    pace: Pace,
+    /// Where the grid begins on which this process does what can wait for the next frame.
+    origin: Instant,
+}
+
+/// How much audio came, and since when.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    taken: Duration,
+}
+
+/// Opens the line of a call that a stream of frames has begun.
+pub(crate) fn open(
+    leg: Leg,
+    place: Option<MediaPlace>,
+    origin: Instant,
+) -> (Line, impl Future<Output = ()> + Send + 'static) {
+    let (command_sender, commands) = mpsc::channel(LINE_QUEUE);
+    let (out, events) = mpsc::channel(LINE_QUEUE);
+    let format = leg.format;
+    let mut line = StreamLine::new(format, leg.answers_marks, out, origin);
+    line.leg = Some(leg);
+    line.place = place;
+    (Line { commands: command_sender, events, format: Some(format) }, line.run(commands, None))
+}
+
+impl StreamLine {
+    fn new(format: AudioFormat, answers_marks: bool, out: mpsc::Sender<LineEvent>, origin: Instant) -> Self {
+        let now = now();
+        Self {
+            format,
+            ear: Ear::new(format),
+            mouth: Mouth::new(format, answers_marks, now),
+            leg: None,
+            place: None,
+            telephone: None,
+            out,
+            told: Vec::new(),
+            is_listening: false,
+            is_hanging_up: false,
+            is_over: false,
+            broken_at: None,
+            heard_at: now,
+            pace: Pace { since: now, taken: Duration::ZERO },
+            origin,
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<LineCommand>,
+        mut platform: Option<mpsc::Receiver<Platform>>,
+    ) {
+        let sleep = tokio::time::sleep_until(tokio::time::Instant::now());
+        tokio::pin!(sleep);
+        loop {
+            self.go_on(now());
+            for event in self.told.drain(..) {
+                // A session that is gone has closed the commands as well.
+                let _ = self.out.send(event).await;
+            }
+            let wake = tokio::time::Instant::from_std(self.wake_at(now()));
+            if sleep.deadline() != wake {
+                sleep.as_mut().reset(wake);
+            }
+            let awaited = self.mouth.awaited();
+            tokio::select! {
+                event = next_event(&mut self.leg) => self.take(event),
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                leg = next_leg(&mut self.place) => self.connected(leg),
+                news = telephone::next(&mut self.telephone) => self.take_news(news),
+                told = trunk::told(&mut platform) => match told {
+                    Some(told) => self.take_told(&told),
+                    None => break,
+                },
+                () = grown(awaited.as_ref()) => {}
+                () = &mut sleep => {}
+            }
+        }
+        self.leg = None;
+        if let Some(telephone) = self.telephone {
+            telephone.leave().await;
+        }
+    }
+
+    /// Does what is due.
+    fn go_on(&mut self, now: Instant) {
+        if let Some(leg) = &self.leg {
+            let told = &mut self.told;
+            self.mouth.pump(now, &leg.outbox, |event| told.push(LineEvent::Call(event)));
+            if self.heard_at + IDLE <= now {
+                leg.outbox.refuse(Error::IdleTimeout);
+                self.broken(now);
+            } else if leg.outbox.is_gone() {
+                self.broken(now);
+            }
+        }
+        if self.broken_at.is_some_and(|at| at + RECONNECT <= now) {
+            self.broken_at = None;
+            self.over(Event::LineFailed);
+        }
+        if self.is_hanging_up && (self.leg.is_none() || self.mouth.silent_at() <= now) {
+            self.is_hanging_up = false;
+            self.leg = None;
+            match &mut self.telephone {
+                Some(telephone) => telephone.hang_up(),
+                None => self.over(Event::HungUp),
+            }
+        }
+        if self.leg.is_none() {
+            self.ask_for_stream(now);
+        }
+    }
+
+    fn wake_at(&self, now: Instant) -> Instant {
+        let mouth = self.leg.as_ref().and_then(|_| self.mouth.wake_at(now, self.origin));
+        let idle = self.leg.as_ref().map(|_| self.heard_at + IDLE);
+        let ending = self.is_hanging_up.then(|| self.mouth.silent_at());
+        let lost = self.broken_at.map(|at| at + RECONNECT);
+        let stream = self.telephone.as_ref().filter(|_| self.leg.is_none()).and_then(Telephone::due);
+        [mouth, idle, ending, lost, stream].into_iter().flatten().min().unwrap_or(now + IDLE)
+    }
+
+    fn take(&mut self, event: Option<LegEvent>) {
+        let now = now();
+        self.heard_at = now;
+        match event {
+            Some(LegEvent::Audio(audio)) => self.listen(audio, now),
+            Some(LegEvent::Digit(digit)) => self.tell(Event::DigitPressed { digit }),
+            Some(LegEvent::Mark(name)) => {
+                let told = &mut self.told;
+                self.mouth.mark_answered(&name, now, |event| told.push(LineEvent::Call(event)));
+            }
+            Some(LegEvent::Refused(error)) => {
+                if let Some(leg) = self.leg.take() {
+                    leg.outbox.refuse(error);
+                }
+                self.over(Event::LineFailed);
+            }
+            Some(LegEvent::Broken) => self.broken(now),
+            // The platform says what became of a telephone's call.
+            None if self.telephone.is_some() => self.broken(now),
+            None => {
+                self.leg = None;
+                self.over(Event::HungUp);
+            }
+        }
+    }
+
+    fn listen(&mut self, audio: Bytes, now: Instant) {
+        if !self.is_listening || self.is_over || !self.pace.allows(self.format.duration_of(audio.len()), now)
+        {
+            return;
+        }
+        let (mouth, told) = (&mut self.mouth, &mut self.told);
+        let position = mouth.position(now);
+        self.ear.take(
+            audio,
+            || mouth.sounding(now),
+            |heard| match heard {
+                Heard::Started(utterance, batches) => {
+                    told.extend(position.clone().map(LineEvent::Call));
+                    told.push(LineEvent::Call(Event::SpeechStarted));
+                    let audio = LiveAudio { format: self.format, batches };
+                    told.push(LineEvent::UtteranceOpened { utterance, audio });
+                }
+                Heard::Paused { utterance, silent, voiced } => {
+                    let silent_since = now.checked_sub(silent).unwrap_or(now);
+                    told.push(LineEvent::Call(Event::SpeechPaused { utterance, silent_since, voiced }));
+                }
+                Heard::Resumed => told.push(LineEvent::Call(Event::SpeechResumed)),
+            },
+        );
+    }
+
+    fn obey(&mut self, command: LineCommand) {
+        match command {
+            LineCommand::Answer => match &mut self.telephone {
+                Some(telephone) => telephone.trunk.answer(false),
+                // Whoever sends frames has been connected already.
+                None => self.tell(Event::Answered),
+            },
+            // Only a line that is placed dials, and it has by now.
+            LineCommand::Dial => {}
+            LineCommand::Listen => self.is_listening = true,
+            LineCommand::EndUtterance => match self.ear.end() {
+                Some(utterance) => {
+                    self.tell(Event::SpeechEnded);
+                    self.tell(Event::UtteranceEnded { utterance });
+                }
+                None => self.tell(Event::SpeechAbandoned),
+            },
+            LineCommand::DropUtterance => drop(self.ear.end()),
+            LineCommand::Play { playback, sounds, skip } => self.play(playback, sounds, skip),
+            LineCommand::Stop { playback } => {
+                self.mouth.cut(now(), self.leg.as_ref().map(|leg| &leg.outbox));
+                self.tell(Event::PlaybackFinished { playback });
+            }
+            LineCommand::Screen => match &mut self.telephone {
+                Some(telephone) => telephone.trunk.screen(),
+                None => self.tell(Event::AnswererDetected { answerer: Answerer::Unknown }),
+            },
+            LineCommand::SendDigits { digits } => match &mut self.telephone {
+                Some(telephone) => telephone.trunk.send_digits(&digits),
+                None => self.tell(Event::DigitsFailed),
+            },
+            LineCommand::Transfer { number } => self.transfer(&number),
+            LineCommand::HangUp => self.hang_up(),
+        }
+    }
+
+    fn play(&mut self, playback: PlaybackId, sounds: Vec<Sound>, skip: Duration) {
+        let clips: Vec<_> = sounds
+            .into_iter()
+            .filter_map(|sound| match sound {
+                Sound::Live(clip) => Some(clip),
+                // Nobody here can fetch a clip or speak a text.
+                Sound::Clip(_) | Sound::Text(_) => None,
+            })
+            .collect();
+        if clips.is_empty() {
+            self.tell(Event::PlaybackFailed { playback });
+        } else {
+            self.mouth.play(playback, clips, skip);
+        }
+    }
+
+    /// Lets what was sent be heard; what was not sent is not said any more.
+    fn hang_up(&mut self) {
+        self.is_listening = false;
+        self.is_hanging_up = true;
+        if self.mouth.is_playing() {
+            self.mouth.cut(now(), self.leg.as_ref().map(|leg| &leg.outbox));
+        }
+    }
+
+    fn connected(&mut self, leg: Option<Leg>) {
+        let Some(leg) = leg else { return self.place = None };
+        if self.is_over || self.leg.is_none() && self.broken_at.is_none() {
+            // It comes too late.
+            return leg.outbox.close();
+        }
+        if leg.format != self.format {
+            let message = "is not that of the call".to_owned();
+            return leg.outbox.refuse(Error::InvalidField { field: "config.format", message });
+        }
+        let now = now();
+        if self.leg.is_some() {
+            self.mouth.disconnected(now);
+        }
+        self.mouth.connected(leg.answers_marks, now);
+        self.heard_at = now;
+        let is_first = self.telephone.as_mut().is_some_and(Telephone::stream_came);
+        if self.broken_at.take().is_some() && !is_first {
+            self.told.push(LineEvent::Degraded("LINE_RESTORED"));
+        }
+        self.leg = Some(leg);
+    }
+
+    /// The connection is gone. A leg that can have another one waits for it.
+    fn broken(&mut self, now: Instant) {
+        if self.leg.take().is_none() || self.is_over {
+            return;
+        }
+        if self.place.is_none() {
+            return self.over(Event::LineFailed);
+        }
+        self.mouth.disconnected(now);
+        self.broken_at = Some(now);
+        self.told.push(LineEvent::Degraded("LINE_LOST"));
+        if let Some(telephone) = &mut self.telephone {
+            telephone.ask_soon(now);
+        }
+    }
+
+    fn over(&mut self, event: Event) {
+        self.is_listening = false;
+        self.is_hanging_up = false;
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.tell(event);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.told.push(LineEvent::Call(event));
+    }
+}
+
+impl Pace {
+    /// Whether there is room for audio of this length.
+    fn allows(&mut self, audio: Duration, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since);
+        if self.taken < passed {
+            *self = Self { since: now, taken: Duration::ZERO };
+            self.taken = audio;
+            return true;
+        }
+        if self.taken + audio > passed + SURPLUS {
+            return false;
+        }
+        self.taken += audio;
+        true
+    }
+}
+
+async fn next_event(leg: &mut Option<Leg>) -> Option<LegEvent> {
+    match leg {
+        Some(leg) => leg.events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_leg(place: &mut Option<MediaPlace>) -> Option<Leg> {
+    match place {
+        Some(place) => place.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn grown(clip: Option<&crate::sound::LiveClip>) {
+    match clip {
+        Some(clip) => clip.grown().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The caller's voice in a stream of frames: where utterances begin, pause and go on, and their audio as it comes.
+//!
+//! When an utterance ends is decided elsewhere. While it pauses its audio is held back: if nothing follows, whoever
+//! transcribes it has heard all that there was, and nothing has to be transcribed again.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use voice_audio::vad::live::{Change, LiveVad};
+use voice_call::UtteranceId;
+
+use super::frames::{self, Frame};
+use crate::sound::{AudioFormat, FRAME};
+
+/// Frames before the onset that belong to an utterance: soft consonants come before the voice.
+const PRE_ROLL: usize = 12;
+
+/// The most frames that lie between an onset and its being noticed, and those before it.
+const KEPT: usize = 32 + PRE_ROLL;
+
+/// Frames that are passed on together: 100 ms.
+const BATCH: usize = 5;
+
+/// Batches that may wait to be taken; they are taken at once, so that more mean that nobody is there.
+const BATCHES: usize = 128;
+
+/// Frames without voice after which the detector reports a pause.
+const PAUSE: u32 = 5;
+
+/// Frames of a pause that are kept: what a caller goes on with begins after them.
+const HELD: usize = 25;
+
+/// What the ear noticed.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The caller has begun to speak; this is what he says, as he says it.
+    Started(UtteranceId, mpsc::Receiver<Bytes>),
+    /// He is silent, or takes a breath.
+    Paused {
+        utterance: UtteranceId,
+        /// For how long already.
+        silent: Duration,
+        /// How much voice there was before.
+        voiced: Duration,
+    },
+    /// He goes on.
+    Resumed,
+}
+
+/// Listens to one leg.
+#[derive(Debug)]
+pub(super) struct Ear {
+    format: AudioFormat,
+    vad: LiveVad,
+    /// Less than a frame.
+    rest: BytesMut,
+    /// The last frames, of which the next utterance may need some.
+    recent: VecDeque<Bytes>,
+    utterance: Option<Utterance>,
+    utterances: u32,
+}
+
+#[derive(Debug)]
+struct Utterance {
+    id: UtteranceId,
+    out: mpsc::Sender<Bytes>,
+    batch: BytesMut,
+    frames: usize,
+    /// Frames of a pause that may turn out to be its end.
+    held: Option<VecDeque<Bytes>>,
+}
+
+impl Ear {
+    pub(super) fn new(format: AudioFormat) -> Self {
+        Self {
+            format,
+            vad: LiveVad::new(),
+            rest: BytesMut::new(),
+            recent: VecDeque::with_capacity(KEPT),
+            utterance: None,
+            utterances: 0,
+        }
+    }
+
+    /// Takes what the caller sent, of any length. `far` gives what the assistant is heard to say meanwhile.
+    pub(super) fn take(
+        &mut self,
+        mut audio: Bytes,
+        far: impl FnOnce() -> Option<Frame>,
+        mut noticed: impl FnMut(Heard),
+    ) {
+        let size = self.format.frame_bytes();
+        if !self.rest.is_empty() || audio.len() < size {
+            self.rest.extend_from_slice(&audio);
+            audio = self.rest.split().freeze();
+        }
+        let far = if audio.len() >= size { far() } else { None };
+        while audio.len() >= size {
+            let frame = audio.split_to(size);
+            if let Some(heard) = self.take_frame(frame, far.as_ref()) {
+                noticed(heard);
+            }
+        }
+        self.rest.extend_from_slice(&audio);
+    }
+
+    fn take_frame(&mut self, frame: Bytes, far: Option<&Frame>) -> Option<Heard> {
+        let near = frames::samples(self.format, &frame);
+        let change = self.vad.push(&near, far);
+        if let Some(utterance) = &mut self.utterance {
+            utterance.take(frame.clone());
+        }
+        if self.recent.len() == KEPT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(frame);
+        match change? {
+            Change::Started { onset_frames } => Some(self.started(onset_frames)),
+            Change::Paused { voiced } => self.utterance.as_mut().map(|utterance| {
+                utterance.flush();
+                utterance.held = Some(VecDeque::new());
+                Heard::Paused { utterance: utterance.id, silent: FRAME * PAUSE, voiced }
+            }),
+            Change::Resumed => self.utterance.as_mut().map(|utterance| {
+                for frame in utterance.held.take().into_iter().flatten() {
+                    utterance.take(frame);
+                }
+                Heard::Resumed
+            }),
+        }
+    }
+
+    fn started(&mut self, onset_frames: usize) -> Heard {
+        self.utterances += 1;
+        let id = UtteranceId(self.utterances);
+        let (out, audio) = mpsc::channel(BATCHES);
+        let mut utterance = Utterance { id, out, batch: BytesMut::new(), frames: 0, held: None };
+        let from = self.recent.len().saturating_sub(onset_frames + PRE_ROLL);
+        for frame in self.recent.range(from..) {
+            utterance.take(frame.clone());
+        }
+        self.utterance = Some(utterance);
+        Heard::Started(id, audio)
+    }
+
+    /// Ends the utterance that is going on: its audio is complete.
+    pub(super) fn end(&mut self) -> Option<UtteranceId> {
+        let mut utterance = self.utterance.take()?;
+        if utterance.held.is_none() {
+            utterance.flush();
+        }
+        self.vad.reset();
+        Some(utterance.id)
+    }
+}
+
+impl Utterance {
+    fn take(&mut self, frame: Bytes) {
+        if let Some(held) = &mut self.held {
+            if held.len() == HELD {
+                held.pop_front();
+            }
+            held.push_back(frame);
+            return;
+        }
+        self.batch.extend_from_slice(&frame);
+        self.frames += 1;
+        if self.frames == BATCH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.frames = 0;
+        if !self.batch.is_empty() && self.out.try_send(self.batch.split().freeze()).is_err() {
+            tracing::debug!("nobody takes what a caller says");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

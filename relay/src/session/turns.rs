@@ -1,0 +1,85 @@
+//! What the caller says, and the turns that answer it.
+
+use futures::StreamExt as _;
+use voice_call::{TurnId, TurnRequest, UtteranceId};
+
+use super::{Done, Session};
+use crate::ports::{LiveAudio, Turn, Utterance};
+
+/// Utterances that a turn may still be about. What older ones said is known.
+const KEPT: u32 = 8;
+
+impl Session {
+    /// Keeps what the caller said for the turns that will be about it.
+    pub(super) fn keep(&mut self, utterance: UtteranceId, said: Utterance) {
+        self.utterances.retain(|old, _| old.0 + KEPT > utterance.0);
+        self.utterances.insert(utterance, said);
+    }
+
+    /// Listens to an utterance that has begun.
+    pub(super) fn listen(&mut self, utterance: UtteranceId, audio: LiveAudio) {
+        let hearing = self.tools.ears.listen(audio, &self.assistant.language);
+        let mut partials = hearing.partials;
+        let report = self.report.clone();
+        self.work.spawn(async move {
+            while let Some(partial) = partials.next().await {
+                if report.send(Done::Partial(utterance, partial)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.open = Some(utterance);
+        self.keep(utterance, Utterance::Heard(hearing.words));
+    }
+
+    /// Asks for the words so far.
+    pub(super) fn transcribe(&mut self, utterance: UtteranceId) {
+        let Some(Utterance::Heard(words)) = self.utterances.get(&utterance) else { return };
+        let (words, report) = (words.so_far(), self.report.clone());
+        self.work.spawn(async move {
+            match words.await {
+                Ok(text) => {
+                    let _ = report.send(Done::Transcribed(utterance, text)).await;
+                }
+                // The end of the utterance does not depend on it.
+                Err(reason) => tracing::debug!(reason, "the words so far are not known"),
+            }
+        });
+    }
+
+    pub(super) fn start_turn(&mut self, request: TurnRequest) {
+        let TurnRequest { turn, utterances, earlier_text, history, instructions, budget, is_speculative } =
+            request;
+        let prompt: Vec<_> = std::iter::once(self.assistant.prompt.clone()).chain(instructions).collect();
+        if !is_speculative {
+            self.record.update(|status| status.turns += 1);
+        }
+        let said = utterances.iter().filter_map(|utterance| self.utterances.get(utterance).cloned());
+        let mut events = self.tools.turns.start(Turn {
+            call_id: self.record.call_id.clone(),
+            turn,
+            utterances: said.collect(),
+            earlier_text,
+            history,
+            prompt: prompt.join("\n\n"),
+            language: self.assistant.language.clone(),
+            budget,
+        });
+        let report = self.report.clone();
+        let task = self.work.spawn(async move {
+            while let Some(event) = events.next().await {
+                if report.send(Done::Turn(turn, event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.turns.insert(turn, task);
+    }
+
+    pub(super) fn cancel_turn(&mut self, turn: TurnId) {
+        if let Some(task) = self.turns.remove(&turn) {
+            task.abort();
+        }
+        self.farewells.spawn(self.tools.turns.cancel(&self.record.call_id, turn));
+    }
+}
