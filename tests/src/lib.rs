@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod groq;
+pub mod leg;
 pub mod mesh;
 pub mod phone;
 pub mod redis;

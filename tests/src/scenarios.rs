@@ -2,6 +2,7 @@
 
 mod clips;
 mod conversation;
+mod converse;
 mod crashes;
 mod edges;
 mod faults;
@@ -16,6 +17,7 @@ mod sdk_groq;
 mod sdk_signalwire;
 mod soak;
 mod speech;
+mod streamed;
 mod transcribe;
 
 use std::{path::Path, process::Stdio, time::Duration};
