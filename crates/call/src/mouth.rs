@@ -209,10 +209,14 @@ impl Mouth {
 
     /// Puts back what a failed playback did not play, to be spoken by the provider's own voice. What was spoken by
     /// it already and failed is given up.
-    pub(crate) fn failed(&mut self, now: Instant, playback: PlaybackId) {
-        let Some(mut playing) = self.finished(now, playback) else { return };
+    /// Gives the turn of a reply of which nothing is left to be tried.
+    pub(crate) fn failed(&mut self, now: Instant, playback: PlaybackId) -> Option<TurnId> {
+        let mut playing = self.finished(now, playback)?;
         let pieces = std::mem::take(&mut playing.pieces).into_iter().filter(Piece::has_clip);
-        self.put_back(&playing, pieces.map(Piece::spoken_by_provider).collect());
+        let pieces: Vec<Piece> = pieces.map(Piece::spoken_by_provider).collect();
+        let is_lost = pieces.is_empty() && playing.kind == PlaybackKind::Reply;
+        self.put_back(&playing, pieces);
+        playing.turn.filter(|_| is_lost)
     }
 
     /// Falls silent. What was not heard of the playback waits before everything else; what is queued stays.

@@ -242,6 +242,9 @@ fn a_playback_that_cannot_be_fetched_is_spoken_by_the_provider_once() {
     let plays = line.played().len();
     line.event(Event::PlaybackFailed { playback });
     assert_eq!(line.played().len(), plays, "what failed in the last resort is given up");
+    assert!(line.failed("SPEECH_UNAVAILABLE"));
+    line.make_clips();
+    assert_eq!(line.playback_kinds().last(), Some(&PlaybackKind::Apology), "which was made before");
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Talk {
             self.digits_over(cx, None);
         }
         if is_due(self.turn_deadline(cx.config)) {
-            self.give_up_turn(cx);
+            self.turn_overdue(cx);
         }
         if is_due(self.filler_deadline(cx.config)) {
             self.bridge(cx);
@@ -133,10 +133,15 @@ impl Talk {
         (self.mouth.idle_since().is_some() && !self.mouth.has_sound_ahead()).then(|| since + STALL)
     }
 
-    fn give_up_turn(&mut self, cx: &mut Cx<'_>) {
+    fn turn_overdue(&mut self, cx: &mut Cx<'_>) {
+        let has_sounded = self.turn.as_ref().is_some_and(|turn| turn.has_sounded);
+        self.give_up_turn(cx, if has_sounded { "REPLY_STALLED" } else { "TURN_DEADLINE" });
+    }
+
+    /// Stops working on the open turn, which has failed.
+    pub(super) fn give_up_turn(&mut self, cx: &mut Cx<'_>, reason: &str) {
         let Some(turn) = &self.turn else { return };
         let (id, is_in_work) = (turn.id, turn.is_in_work);
-        let reason = if turn.has_sounded { "REPLY_STALLED" } else { "TURN_DEADLINE" };
         if is_in_work {
             cx.out.push(Command::CancelTurn { turn: id });
         }

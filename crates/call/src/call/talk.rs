@@ -178,7 +178,10 @@ impl Talk {
             Event::PlaybackFinished { playback } => self.playback_finished(cx, playback),
             Event::PlaybackFailed { playback } => {
                 cx.out.report(Notice::Degraded { reason: "PLAYBACK_FAILED" });
-                self.mouth.failed(cx.now, playback);
+                let unsaid = self.mouth.failed(cx.now, playback);
+                if unsaid.is_some() && unsaid == self.turn.as_ref().map(|turn| turn.id) {
+                    self.give_up_turn(cx, "SPEECH_UNAVAILABLE");
+                }
             }
             Event::DrainStarted => self.is_draining = true,
             Event::DigitsSent | Event::DigitsFailed => self.digits_over(cx, Some(&event)),
