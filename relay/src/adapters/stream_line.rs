@@ -317,8 +317,8 @@ impl StreamLine {
         }
         self.mouth.connected(leg.answers_marks, now);
         self.heard_at = now;
-        let is_first = self.telephone.as_mut().is_some_and(Telephone::stream_came);
-        if self.broken_at.take().is_some() && !is_first {
+        let was_broken = self.broken_at.take().is_some();
+        if self.telephone.as_mut().map_or(was_broken, Telephone::stream_came) {
             self.told.push(LineEvent::Degraded("LINE_RESTORED"));
         }
         self.leg = Some(leg);
@@ -334,9 +334,10 @@ impl StreamLine {
         }
         self.mouth.disconnected(now);
         self.broken_at = Some(now);
-        self.told.push(LineEvent::Degraded("LINE_LOST"));
-        if let Some(telephone) = &mut self.telephone {
-            telephone.ask_soon(now);
+        match &mut self.telephone {
+            // Whoever hangs up takes his stream with him, and the platform says so in a moment.
+            Some(telephone) => telephone.ask_soon(now),
+            None => self.told.push(LineEvent::Degraded("LINE_LOST")),
         }
     }
 

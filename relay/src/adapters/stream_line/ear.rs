@@ -28,6 +28,12 @@ const BATCHES: usize = 128;
 /// Frames without voice after which the detector reports a pause.
 const PAUSE: u32 = 5;
 
+/// The detector hears a voice, not how loud it is, and a word may fade without one: a pause is believed once this many
+/// frames are this much quieter than the loudest, or after so many frames all the same, where the line itself is loud.
+const QUIET: u32 = 3;
+const FADED_DB: f32 = 25.0;
+const BELIEVED: u32 = 10;
+
 /// Frames of a pause that are kept: what a caller goes on with begins after them.
 const HELD: usize = 25;
 
@@ -67,8 +73,19 @@ struct Utterance {
     out: mpsc::Sender<Bytes>,
     batch: BytesMut,
     frames: usize,
+    loudest_db: f32,
+    /// How many of the last frames were quiet.
+    quiet: u32,
+    doubted: Option<Doubted>,
     /// Frames of a pause that may turn out to be its end.
     held: Option<VecDeque<Bytes>>,
+}
+
+/// A pause that may be a word that fades.
+#[derive(Debug)]
+struct Doubted {
+    voiced: Duration,
+    frames: u32,
 }
 
 impl Ear {
@@ -108,26 +125,20 @@ impl Ear {
     fn take_frame(&mut self, frame: Bytes, far: Option<&Frame>) -> Option<Heard> {
         let near = frames::samples(self.format, &frame);
         let change = self.vad.push(&near, far);
+        let mut paused = None;
         if let Some(utterance) = &mut self.utterance {
             utterance.take(frame.clone());
+            utterance.weigh(frames::level_db(&near));
+            paused = utterance.believe(change);
         }
         if self.recent.len() == KEPT {
             self.recent.pop_front();
         }
         self.recent.push_back(frame);
-        match change? {
-            Change::Started { onset_frames } => Some(self.started(onset_frames)),
-            Change::Paused { voiced } => self.utterance.as_mut().map(|utterance| {
-                utterance.flush();
-                utterance.held = Some(VecDeque::new());
-                Heard::Paused { utterance: utterance.id, silent: FRAME * PAUSE, voiced }
-            }),
-            Change::Resumed => self.utterance.as_mut().map(|utterance| {
-                for frame in utterance.held.take().into_iter().flatten() {
-                    utterance.take(frame);
-                }
-                Heard::Resumed
-            }),
+        match change {
+            Some(Change::Started { onset_frames }) => Some(self.started(onset_frames)),
+            Some(Change::Resumed) => self.utterance.as_mut().and_then(Utterance::resume),
+            Some(Change::Paused { .. }) | None => paused,
         }
     }
 
@@ -135,7 +146,16 @@ impl Ear {
         self.utterances += 1;
         let id = UtteranceId(self.utterances);
         let (out, audio) = mpsc::channel(BATCHES);
-        let mut utterance = Utterance { id, out, batch: BytesMut::new(), frames: 0, held: None };
+        let mut utterance = Utterance {
+            id,
+            out,
+            batch: BytesMut::new(),
+            frames: 0,
+            loudest_db: f32::NEG_INFINITY,
+            quiet: 0,
+            doubted: None,
+            held: None,
+        };
         let from = self.recent.len().saturating_sub(onset_frames + PRE_ROLL);
         for frame in self.recent.range(from..) {
             utterance.take(frame.clone());
@@ -169,6 +189,37 @@ impl Utterance {
         if self.frames == BATCH {
             self.flush();
         }
+    }
+
+    fn weigh(&mut self, level_db: f32) {
+        self.loudest_db = self.loudest_db.max(level_db);
+        self.quiet = if level_db < self.loudest_db - FADED_DB { self.quiet + 1 } else { 0 };
+    }
+
+    /// Gives a pause once it is one.
+    fn believe(&mut self, change: Option<Change>) -> Option<Heard> {
+        if let Some(Change::Paused { voiced }) = change {
+            self.doubted = Some(Doubted { voiced, frames: 0 });
+        }
+        let doubted = self.doubted.as_mut()?;
+        if self.quiet < QUIET && doubted.frames < BELIEVED {
+            doubted.frames += 1;
+            return None;
+        }
+        let Doubted { voiced, frames } = self.doubted.take()?;
+        self.flush();
+        self.held = Some(VecDeque::new());
+        Some(Heard::Paused { utterance: self.id, silent: FRAME * (PAUSE + frames), voiced })
+    }
+
+    /// The caller goes on; a pause that was not believed was none.
+    fn resume(&mut self) -> Option<Heard> {
+        self.doubted = None;
+        let held = self.held.take()?;
+        for frame in held {
+            self.take(frame);
+        }
+        Some(Heard::Resumed)
     }
 
     fn flush(&mut self) {

@@ -39,6 +39,12 @@ pub(super) fn samples(format: AudioFormat, frame: &[u8]) -> Frame {
     samples
 }
 
+/// Mean power of a frame in decibels below full scale.
+pub(super) fn level_db(frame: &Frame) -> f32 {
+    let power: i64 = frame.iter().map(|sample| i64::from(*sample).pow(2)).sum();
+    10.0 * (power as f32 / frame.len() as f32 / 32_768.0_f32.powi(2)).max(1e-9).log10()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,6 +50,8 @@ pub(super) struct Telephone {
     /// When its stream is to be asked for.
     ask_at: Option<Instant>,
     had_stream: bool,
+    /// Whether the call knows that its stream is missing.
+    is_loss_told: bool,
 }
 
 /// Opens the line of a call that rings here.
@@ -91,7 +93,7 @@ fn line(trunk: Trunk, media: Media, out: mpsc::Sender<LineEvent>) -> StreamLine 
     let mut line = StreamLine::new(FORMAT, true, out, origin);
     line.mouth.disconnected(now());
     line.place = Some(place);
-    line.telephone = Some(Telephone { trunk, url, ask_at: None, had_stream: false });
+    line.telephone = Some(Telephone { trunk, url, ask_at: None, had_stream: false, is_loss_told: false });
     line
 }
 
@@ -114,10 +116,11 @@ impl Telephone {
         self.ask_at = Some(now + RETRY);
     }
 
-    /// The stream is there. Gives whether it is the first one.
+    /// The stream is there. Gives whether the call knows that it was missing.
     pub(super) fn stream_came(&mut self) -> bool {
         self.ask_at = None;
-        !std::mem::replace(&mut self.had_stream, true)
+        self.had_stream = true;
+        std::mem::take(&mut self.is_loss_told)
     }
 
     pub(super) fn hang_up(&mut self) {
@@ -205,6 +208,9 @@ impl StreamLine {
         if telephone.trunk.is_down() {
             telephone.ask_soon(now);
             return;
+        }
+        if telephone.had_stream && !std::mem::replace(&mut telephone.is_loss_told, true) {
+            self.told.push(LineEvent::Degraded("LINE_LOST"));
         }
         let url = format!("{}/{}", telephone.url, place.token(Timestamp::now()));
         telephone.trunk.connect_stream(&url);

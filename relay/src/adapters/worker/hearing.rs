@@ -7,7 +7,7 @@ use async_stream::stream;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tonic::{Code, Status, Streaming};
@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Partial words that may wait; newer ones are dropped, since more will come.
 const PARTIALS: usize = 16;
 
+/// Questions that may wait: a turn, and a pause or two.
+const QUESTIONS: usize = 8;
+
 /// What is said, as far as it was said.
 #[derive(Debug, Default)]
 struct Said {
@@ -37,6 +40,30 @@ struct Said {
     /// How often the words so far were asked for, and of how many batches the last time.
     asked: i32,
     asked_of: usize,
+}
+
+/// Asks for the words so far; gets the number by which the answer will be known.
+type Question = oneshot::Sender<i32>;
+
+impl Said {
+    fn take(&mut self, batch: Option<Bytes>) {
+        match batch {
+            Some(batch) => self.batches.push(batch),
+            None => self.is_complete = true,
+        }
+    }
+
+    /// Asks for the words so far, again only if something was said since.
+    fn ask(&mut self) -> i32 {
+        if self.is_complete {
+            return i32::MAX;
+        }
+        if self.asked == 0 || self.asked_of < self.batches.len() {
+            self.asked += 1;
+            self.asked_of = self.batches.len();
+        }
+        self.asked
+    }
 }
 
 /// What is known of it.
@@ -67,13 +94,14 @@ impl Ears for Worker {
         let shared = Arc::new(Shared::default());
         let (sender, mut partials) = mpsc::channel(PARTIALS);
         let mut tasks = JoinSet::new();
-        tasks.spawn(attend(self.client.clone(), config, audio, shared.clone(), sender));
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        tasks.spawn(attend(self.client.clone(), config, audio, shared.clone(), asked, sender));
         // Nobody listens any more once nobody can ask.
         let owner = Arc::new(tasks);
         let words = Words::new(move || {
-            let (shared, owner) = (shared.clone(), owner.clone());
+            let (shared, questions, owner) = (shared.clone(), questions.clone(), owner.clone());
             Box::pin(async move {
-                let words = so_far(&shared).await;
+                let words = so_far(&shared, &questions).await;
                 drop(owner);
                 words
             })
@@ -87,18 +115,11 @@ impl Ears for Worker {
     }
 }
 
-async fn so_far(shared: &Shared) -> Result<String, String> {
-    let mut question = 0;
-    shared.said.send_if_modified(|said| {
-        // What was asked before is asked again only if something was said since.
-        let is_new = said.asked == 0 || said.asked_of < said.batches.len();
-        if is_new {
-            said.asked += 1;
-            said.asked_of = said.batches.len();
-        }
-        question = said.asked;
-        is_new
-    });
+async fn so_far(shared: &Shared, questions: &mpsc::Sender<Question>) -> Result<String, String> {
+    let (ask, number) = oneshot::channel();
+    // Whoever has the final words takes no more questions.
+    let _ = questions.send(ask).await;
+    let question = number.await.unwrap_or(i32::MAX);
     let mut known = shared.known.subscribe();
     let is_answered = |known: &Known| known.is_final || known.failure.is_some() || known.answered >= question;
     let answered = tokio::time::timeout(PATIENCE, known.wait_for(is_answered)).await;
@@ -115,6 +136,7 @@ async fn attend(
     config: TranscribeConfig,
     mut audio: LiveAudio,
     shared: Arc<Shared>,
+    mut questions: mpsc::Receiver<Question>,
     partials: mpsc::Sender<Partial>,
 ) {
     let mut responses = Box::pin(transcripts(client, config, shared.said.subscribe()));
@@ -123,11 +145,15 @@ async fn attend(
         tokio::select! {
             batch = audio.batches.recv(), if is_open => {
                 is_open = batch.is_some();
-                shared.said.send_modify(|said| match batch {
-                    Some(batch) => said.batches.push(batch),
-                    None => said.is_complete = true,
-                });
+                shared.said.send_modify(|said| said.take(batch));
             }
+            Some(question) = questions.recv() => shared.said.send_modify(|said| {
+                // What had been said when it was asked is on its way, or here.
+                while let Ok(batch) = audio.batches.try_recv() {
+                    said.take(Some(batch));
+                }
+                let _ = question.send(said.ask());
+            }),
             response = responses.next() => match response {
                 Some(Ok(transcript)) => {
                     if !transcript.is_final {
