@@ -250,3 +250,30 @@ async fn a_conversation_in_which_nothing_comes_is_ended() {
     };
     assert_eq!(reason(&end), (Code::DeadlineExceeded, "IDLE_TIMEOUT".into()));
 }
+
+#[tokio::test]
+async fn a_worker_that_dies_while_the_caller_speaks_costs_no_word() {
+    let mut mesh = mesh(Options::default()).await;
+    let mut caller = greeted(&mesh, config()).await;
+    let saying = async { caller.say(QUESTION).await.unwrap() };
+    let killing = async {
+        mesh.child("worker").kill().await.unwrap();
+        mesh.restart("worker").await.unwrap();
+    };
+    tokio::join!(saying, killing);
+    assert_eq!(caller.until(LIMIT, |got| got.event(transcript)).await.unwrap(), QUESTION);
+    caller.until(LIMIT, |got| got.event(finished(PlaybackKind::Reply))).await.unwrap();
+}
+
+#[tokio::test]
+async fn with_tts_gone_the_caller_hears_an_apology_that_was_made_before_and_is_answered_once_it_is_back() {
+    let mut mesh = mesh(Options::default()).await;
+    let mut caller = greeted(&mesh, config()).await;
+    mesh.child("tts").kill().await.unwrap();
+    caller.say(QUESTION).await.unwrap();
+    caller.until(LIMIT, |got| got.event(finished(PlaybackKind::Apology))).await.unwrap();
+    assert_eq!(caller.received(|got| got.event(failed)).unwrap(), "SPEECH_UNAVAILABLE");
+    mesh.restart("tts").await.unwrap();
+    caller.say(QUESTION).await.unwrap();
+    caller.until(LIMIT, |got| got.event(finished(PlaybackKind::Reply))).await.unwrap();
+}
