@@ -1,4 +1,4 @@
-//! `make demo`: one real conversation through the whole mesh, shown as it happens, recorded and checked.
+//! `make demo`: a real conversation through the whole mesh by each door, shown as they happen, recorded and checked.
 
 use std::{
     collections::BTreeSet,
@@ -41,6 +41,10 @@ const SCRIPT: [(&str, &str); 4] = [
 
 const INTERRUPTED: usize = 1;
 
+/// The number whose calls come as frames, and what is said in such a call.
+const STREAMED: &str = "+15553330000";
+const STREAMED_TURNS: [usize; 2] = [0, 2];
+
 /// The turn in which the provider's voice is lost, where a Piper voice can take over: the last one, since a call stays
 /// with the voice that it has moved to.
 const LOST: usize = 3;
@@ -66,15 +70,27 @@ async fn run() -> anyhow::Result<()> {
     screen.step("starting redis, two simulators and four services ...");
     let redis_url = std::env::var_os("REDIS_URL").and_then(|url| url.into_string().ok());
     let piper = slow_voice(&folder)?;
-    let mut options = Options { redis_url, ..Options::default() };
+    let assistants = folder.join("assistants.toml");
+    std::fs::write(&assistants, format!("[numbers.'{STREAMED}']\ndoor = 'stream'\n"))?;
+    let mut options =
+        Options { redis_url, ..Options::default() }.with("ASSISTANTS_FILE", assistants.display());
     if let Some(voice) = &piper {
         options = options.with("PIPER_VOICE", voice.display());
     }
     let mesh = Mesh::start(options).await?;
     let logs = mesh.folder.display().to_string();
-    let result = converse(mesh, screen, &folder, piper.is_some()).await;
+    mesh.groq.script(&SCRIPT).await?;
+    mesh.groq.grammar(&SCRIPT.map(|(question, _)| question)).await?;
+    let result = async {
+        converse(&mesh, screen, &folder, piper.is_some()).await?;
+        converse_in_frames(&mesh, screen, &folder).await.context("in the call that came as frames")
+    };
+    let result = result.await;
     match &result {
-        Ok(()) => screen.step(&format!("all well. Listen to {}", folder.join("heard.wav").display())),
+        Ok(()) => screen.step(&format!(
+            "all well. Listen to {} and to heard-stream.wav beside it",
+            folder.join("heard.wav").display()
+        )),
         Err(_) => eprintln!("the services' logs are in {logs}"),
     }
     result
@@ -101,10 +117,8 @@ fn slow_voice(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(slow))
 }
 
-async fn converse(mesh: Mesh, screen: Screen, folder: &Path, has_piper: bool) -> anyhow::Result<()> {
-    mesh.groq.script(&SCRIPT).await?;
-    mesh.groq.grammar(&SCRIPT.map(|(question, _)| question)).await?;
-    screen.step("a caller rings");
+async fn converse(mesh: &Mesh, screen: Screen, folder: &Path, has_piper: bool) -> anyhow::Result<()> {
+    screen.step("a caller rings; his audio comes as recordings");
     let caller = mesh.phone.ring(CONTEXT).await?;
     let call_id = mesh.newest_call().await?;
     let mut show = Show { watch: mesh.watch(&call_id).await?, screen };
@@ -125,12 +139,7 @@ async fn converse(mesh: Mesh, screen: Screen, folder: &Path, has_piper: bool) ->
                 .await
                 .context("the barge-in was missed")?;
         }
-        let wanted = words(question);
-        show.until(|event| {
-            matches!(event, Event::Transcript(heard) if heard.source() == TranscriptSource::Worker && words(&heard.text) == wanted)
-        })
-        .await
-        .with_context(|| format!("\"{question}\" was not understood"))?;
+        show.understood(question).await?;
         if n == INTERRUPTED {
             show.until(
                 |event| matches!(event, Event::PlaybackStarted(reply) if reply.kind() == PlaybackKind::Reply),
@@ -139,10 +148,7 @@ async fn converse(mesh: Mesh, screen: Screen, folder: &Path, has_piper: bool) ->
             // Let a part of the reply be heard before the caller speaks over it.
             tokio::time::sleep(Duration::from_millis(2_500)).await;
         } else {
-            show.until(|event| {
-                matches!(event, Event::StateChanged(change) if change.activity() == Activity::Listening)
-            })
-            .await?;
+            show.answered().await?;
         }
     }
     let (view, heard) = (caller.view().await?, caller.heard().await?);
@@ -170,6 +176,41 @@ async fn converse(mesh: Mesh, screen: Screen, folder: &Path, has_piper: bool) ->
     screen.step(&format!("clips: {made_before} of {} had been made before ({percent:.0} %)", clips.len()));
     screen.step(&format!("engines: {}", exercised(&clips, has_piper)));
     Ok(())
+}
+
+/// The same with a caller whose audio comes as frames, by way of the gateway's WebSocket.
+async fn converse_in_frames(mesh: &Mesh, screen: Screen, folder: &Path) -> anyhow::Result<()> {
+    mesh.groq.faults(json!({ "tts": null })).await?;
+    screen.step("another caller rings; his audio comes as frames");
+    let caller = mesh.phone.ring_from("+15551110001", STREAMED, CONTEXT).await?;
+    let call_id = mesh.newest_call().await?;
+    let mut show = Show { watch: mesh.watch(&call_id).await?, screen };
+    show.answered().await?;
+    let mut expected = vec![show.said()];
+    let mut before = understood(&caller, 0, &expected).await?;
+    for turn in STREAMED_TURNS {
+        let (question, reply) = SCRIPT[turn];
+        caller.say(question).await?;
+        show.understood(question).await?;
+        show.answered().await?;
+        expected.insert(0, reply.to_owned());
+        before = understood(&caller, before, &expected).await?;
+    }
+    std::fs::write(folder.join("heard-stream.wav"), caller.heard().await?)?;
+    caller.hang_up().await?;
+    show.rest().await?;
+    let violations = mesh.phone.violations().await?;
+    ensure!(violations.is_empty(), "the platform's protocol was broken: {violations:?}");
+    screen.step(&format!("the caller could understand all {} stretches of speech", expected.len()));
+    Ok(())
+}
+
+/// Checks that what was heard since sample `before` is the first of `expected`; gives where it ends.
+async fn understood(caller: &Caller, before: usize, expected: &[String]) -> anyhow::Result<usize> {
+    let audio = wav::read(&caller.heard().await?)?;
+    let understood = recognised(&audio.samples[before.min(audio.samples.len())..], expected).await?;
+    ensure!(understood == words(&expected[0]), "\"{}\" was understood as \"{understood}\"", expected[0]);
+    Ok(audio.samples.len())
 }
 
 /// Every clip that was played.
@@ -210,6 +251,33 @@ impl Show {
             anyhow::bail!("the call ended too early")
         };
         tokio::time::timeout(LIMIT, search).await.with_context(|| format!("nothing came within {LIMIT:?}"))?
+    }
+
+    /// Waits until the caller's words are known.
+    async fn understood(&mut self, question: &str) -> anyhow::Result<()> {
+        let wanted = words(question);
+        self.until(|event| {
+            matches!(event, Event::Transcript(heard) if heard.is_final && heard.source() == TranscriptSource::Worker && words(&heard.text) == wanted)
+        })
+        .await
+        .with_context(|| format!("\"{question}\" was not understood"))
+    }
+
+    /// Waits until the assistant has finished.
+    async fn answered(&mut self) -> anyhow::Result<()> {
+        self.until(
+            |event| matches!(event, Event::StateChanged(change) if change.activity() == Activity::Listening),
+        )
+        .await
+    }
+
+    /// What the assistant said first.
+    fn said(&self) -> String {
+        let texts = self.watch.seen.iter().filter_map(|event| match &event.event {
+            Some(Event::PlaybackStarted(playback)) => Some(playback.text.clone()),
+            _ => None,
+        });
+        texts.into_iter().next().unwrap_or_default()
     }
 
     async fn rest(&mut self) -> anyhow::Result<()> {
