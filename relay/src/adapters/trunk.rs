@@ -51,6 +51,8 @@ enum Connection {
     Phone,
     /// A stream of its audio.
     Stream,
+    /// Still the stream, whose end comes first; then another telephone.
+    StreamThenPhone,
 }
 
 /// Results of commands.
@@ -133,8 +135,9 @@ impl Trunk {
 
     /// Hands the call to a number. A stream of its audio ends with that.
     pub(super) fn transfer(&mut self, number: &str) {
-        let was = std::mem::replace(&mut self.connection, Connection::Phone);
-        let leave = (was == Connection::Stream).then(|| self.client.disconnect(&self.leg));
+        let has_stream = self.connection == Connection::Stream;
+        self.connection = if has_stream { Connection::StreamThenPhone } else { Connection::Phone };
+        let leave = has_stream.then(|| self.client.disconnect(&self.leg));
         let (client, leg) = (self.client.clone(), self.leg.clone());
         let (from, to) = (self.own_number.clone(), number.to_owned());
         self.work.spawn(async move {
@@ -199,6 +202,9 @@ impl Trunk {
     }
 
     fn connection_changed(&mut self, state: ConnectState) -> Option<News> {
+        if self.connection == Connection::StreamThenPhone && state != ConnectState::Disconnected {
+            self.connection = Connection::Phone;
+        }
         match (self.connection, state) {
             (Connection::Phone, ConnectState::Connected) => Some(News::Call(Event::TransferConnected)),
             (Connection::Phone, ConnectState::Failed) => Some(self.not_transferred()),
@@ -210,12 +216,9 @@ impl Trunk {
                 self.connection = Connection::None;
                 Some(News::StreamOver)
             }
-            (Connection::None | Connection::Phone | Connection::Stream, ConnectState::Connecting)
+            (Connection::Phone | Connection::Stream, ConnectState::Connecting)
             | (Connection::Stream, ConnectState::Connected)
-            | (
-                Connection::None,
-                ConnectState::Connected | ConnectState::Failed | ConnectState::Disconnected,
-            ) => None,
+            | (Connection::None | Connection::StreamThenPhone, _) => None,
         }
     }
 
@@ -258,7 +261,7 @@ impl Trunk {
                 tracing::warn!(%error, "a call could not be connected to its stream");
                 (self.connection == Connection::Stream).then_some(News::StreamOver)
             }
-            Answered::Connected(Connection::Phone | Connection::None, Err(error)) => {
+            Answered::Connected(_, Err(error)) => {
                 tracing::warn!(%error, "a call could not be handed over");
                 Some(self.not_transferred())
             }
