@@ -11,6 +11,9 @@ use voice_proto::relay::v1::{
 
 use super::*;
 
+/// What the platform does for a call it does whichever way the audio goes.
+const DOORS: [&str; 2] = ["recording", "stream"];
+
 const OURS: &str = "+15552220000";
 const FRIEND: &str = "+15557770001";
 
@@ -52,28 +55,35 @@ async fn expect_clean(mesh: &Mesh) {
 
 #[tokio::test]
 async fn a_placed_call_is_greeted_understood_watched_and_ended_like_any_other() {
-    let mesh = dialling_mesh(Options::default()).await;
-    let order = PlaceCallRequest { instructions: "You call about a table.".into(), ..order("one", FRIEND) };
-    let call = place(&mesh, order.clone()).await.unwrap();
-    assert_eq!((call.state(), call.direction()), (CallState::Ringing, CallDirection::Outbound));
-    assert_eq!(place(&mesh, order.clone()).await.unwrap().call_id, call.call_id, "the same request again");
-    let other = PlaceCallRequest { to_number: "+15557770009".into(), ..order };
-    let reused = place(&mesh, other).await.unwrap_err();
-    assert_eq!(reason(&reused), (Code::AlreadyExists, "REQUEST_ID_REUSED".into()));
-    let mut watch = mesh.watch(&call.call_id).await.unwrap();
-    watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
-    let friends = mesh.phone.called(FRIEND).await.unwrap();
-    assert_eq!(friends.len(), 1, "dialled once");
-    ask(&friends[0], &mut watch).await;
-    assert_eq!(replies(&watch).join(" "), ANSWER);
-    let chats = mesh.groq.chats().await.unwrap();
-    let told = chats.last().unwrap()[0]["content"].as_str().unwrap().to_owned();
-    assert!(told.ends_with("You call about a table."), "{told}");
-    let request = EndCallRequest { call_id: call.call_id.clone() };
-    mesh.relay().await.unwrap().end_call(request).await.unwrap();
-    watch.to_end(LIMIT).await.unwrap();
-    assert_eq!(read(&mesh, &call.call_id).await.end_reason(), EndReason::Requested);
-    expect_clean(&mesh).await;
+    for door in DOORS {
+        let mesh = dialling_mesh(Options::default().with("CALL_AUDIO", door)).await;
+        let order =
+            PlaceCallRequest { instructions: "You call about a table.".into(), ..order("one", FRIEND) };
+        let call = place(&mesh, order.clone()).await.unwrap();
+        assert_eq!((call.state(), call.direction()), (CallState::Ringing, CallDirection::Outbound));
+        assert_eq!(
+            place(&mesh, order.clone()).await.unwrap().call_id,
+            call.call_id,
+            "the same request again"
+        );
+        let other = PlaceCallRequest { to_number: "+15557770009".into(), ..order };
+        let reused = place(&mesh, other).await.unwrap_err();
+        assert_eq!(reason(&reused), (Code::AlreadyExists, "REQUEST_ID_REUSED".into()));
+        let mut watch = mesh.watch(&call.call_id).await.unwrap();
+        watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
+        let friends = mesh.phone.called(FRIEND).await.unwrap();
+        assert_eq!(friends.len(), 1, "dialled once");
+        ask(&friends[0], &mut watch).await;
+        assert_eq!(replies(&watch).join(" "), ANSWER);
+        let chats = mesh.groq.chats().await.unwrap();
+        let told = chats.last().unwrap()[0]["content"].as_str().unwrap().to_owned();
+        assert!(told.ends_with("You call about a table."), "{told}");
+        let request = EndCallRequest { call_id: call.call_id.clone() };
+        mesh.relay().await.unwrap().end_call(request).await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        assert_eq!(read(&mesh, &call.call_id).await.end_reason(), EndReason::Requested);
+        expect_clean(&mesh).await;
+    }
 }
 
 #[tokio::test]
@@ -179,50 +189,53 @@ async fn numbers_caps_and_limits_are_refused_with_reasons() {
 
 #[tokio::test]
 async fn a_live_call_is_spoken_into_instructed_and_dialled_into() {
-    let mesh = mesh(Options::default()).await;
-    let (caller, mut watch) = greeted(&mesh).await;
-    let call_id = mesh.newest_call().await.unwrap();
-    let mut relay = mesh.relay().await.unwrap();
-    let say = |text: &str, interrupt| SayRequest { call_id: call_id.clone(), text: text.into(), interrupt };
-    let first = relay.say(say("Your table is ready for you.", false)).await.unwrap().into_inner().say_id;
-    watch.until(LIMIT, started(PlaybackKind::Say)).await.unwrap();
-    let second = relay.say(say("Please hold the line.", true)).await.unwrap().into_inner().say_id;
-    // Whether a word of it was heard by then is a matter of moments.
-    let (over, outcome) = watch.until(LIMIT, say_ended).await.unwrap();
-    assert_eq!(over, first);
-    assert_ne!(outcome, SayOutcome::Heard);
-    assert_eq!(watch.until(LIMIT, say_ended).await.unwrap(), (second, SayOutcome::Heard));
-    let instruct = InstructRequest { call_id: call_id.clone(), text: "Offer a discount.".into() };
-    relay.instruct(instruct).await.unwrap();
-    let digits = SendDigitsRequest { call_id: call_id.clone(), digits: "12#".into() };
-    relay.send_digits(digits.clone()).await.unwrap();
-    let twice = relay.send_digits(digits).await.unwrap_err();
-    assert_eq!(reason(&twice), (Code::FailedPrecondition, "DIGITS_UNDER_WAY".into()));
-    let sent = watch.until(LIMIT, |event| match event {
-        Event::DigitsSent(sent) => Some(sent.digits.clone()),
-        _ => None,
-    });
-    assert_eq!(sent.await.unwrap(), "12#");
-    caller.press("5").await.unwrap();
-    let pressed = watch.until(LIMIT, |event| match event {
-        Event::DigitPressed(pressed) => Some(pressed.digit.clone()),
-        _ => None,
-    });
-    assert_eq!(pressed.await.unwrap(), "5");
-    ask(&caller, &mut watch).await;
-    let chats = mesh.groq.chats().await.unwrap();
-    let chat = chats.last().unwrap();
-    assert!(chat[0]["content"].as_str().unwrap().ends_with("Offer a discount."), "{chat:?}");
-    let heard = |message: &serde_json::Value| {
-        message["role"] == "assistant"
-            && message["content"].as_str().unwrap().contains("Please hold the line.")
-    };
-    assert!(chat.iter().any(heard), "what was said for the assistant it knows: {chat:?}");
-    expect_clean(&mesh).await;
-    caller.hang_up().await.unwrap();
-    watch.to_end(LIMIT).await.unwrap();
-    let late = relay.say(say("Too late.", false)).await.unwrap_err();
-    assert_eq!(reason(&late), (Code::FailedPrecondition, "CALL_ENDING".into()));
+    for door in DOORS {
+        let mesh = mesh(Options::default().with("CALL_AUDIO", door)).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        let call_id = mesh.newest_call().await.unwrap();
+        let mut relay = mesh.relay().await.unwrap();
+        let say =
+            |text: &str, interrupt| SayRequest { call_id: call_id.clone(), text: text.into(), interrupt };
+        let first = relay.say(say("Your table is ready for you.", false)).await.unwrap().into_inner().say_id;
+        watch.until(LIMIT, started(PlaybackKind::Say)).await.unwrap();
+        let second = relay.say(say("Please hold the line.", true)).await.unwrap().into_inner().say_id;
+        // Whether a word of it was heard by then is a matter of moments.
+        let (over, outcome) = watch.until(LIMIT, say_ended).await.unwrap();
+        assert_eq!(over, first);
+        assert_ne!(outcome, SayOutcome::Heard);
+        assert_eq!(watch.until(LIMIT, say_ended).await.unwrap(), (second, SayOutcome::Heard));
+        let instruct = InstructRequest { call_id: call_id.clone(), text: "Offer a discount.".into() };
+        relay.instruct(instruct).await.unwrap();
+        let digits = SendDigitsRequest { call_id: call_id.clone(), digits: "12#".into() };
+        relay.send_digits(digits.clone()).await.unwrap();
+        let twice = relay.send_digits(digits).await.unwrap_err();
+        assert_eq!(reason(&twice), (Code::FailedPrecondition, "DIGITS_UNDER_WAY".into()));
+        let sent = watch.until(LIMIT, |event| match event {
+            Event::DigitsSent(sent) => Some(sent.digits.clone()),
+            _ => None,
+        });
+        assert_eq!(sent.await.unwrap(), "12#");
+        caller.press("5").await.unwrap();
+        let pressed = watch.until(LIMIT, |event| match event {
+            Event::DigitPressed(pressed) => Some(pressed.digit.clone()),
+            _ => None,
+        });
+        assert_eq!(pressed.await.unwrap(), "5");
+        ask(&caller, &mut watch).await;
+        let chats = mesh.groq.chats().await.unwrap();
+        let chat = chats.last().unwrap();
+        assert!(chat[0]["content"].as_str().unwrap().ends_with("Offer a discount."), "{chat:?}");
+        let heard = |message: &serde_json::Value| {
+            message["role"] == "assistant"
+                && message["content"].as_str().unwrap().contains("Please hold the line.")
+        };
+        assert!(chat.iter().any(heard), "what was said for the assistant it knows: {chat:?}");
+        expect_clean(&mesh).await;
+        caller.hang_up().await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        let late = relay.say(say("Too late.", false)).await.unwrap_err();
+        assert_eq!(reason(&late), (Code::FailedPrecondition, "CALL_ENDING".into()));
+    }
 }
 
 fn say_ended(event: &Event) -> Option<(i64, SayOutcome)> {
@@ -234,24 +247,26 @@ fn say_ended(event: &Event) -> Option<(i64, SayOutcome)> {
 
 #[tokio::test]
 async fn a_call_is_handed_over_and_comes_back_when_nobody_takes_it() {
-    let mesh = dialling_mesh(Options::default()).await;
-    mesh.phone.telephones(json!({ "+15550000001": { "does": "busy" } })).await.unwrap();
-    let (caller, mut watch) = greeted(&mesh).await;
-    let call_id = mesh.newest_call().await.unwrap();
-    let mut relay = mesh.relay().await.unwrap();
-    let transfer = |to: &str| TransferCallRequest { call_id: call_id.clone(), to_number: to.into() };
-    relay.transfer_call(transfer("+15550000001")).await.unwrap();
-    watch.until(LIMIT, |event| matches!(event, Event::TransferFailed(_)).then_some(())).await.unwrap();
-    watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
-    ask(&caller, &mut watch).await;
-    relay.transfer_call(transfer(FRIEND)).await.unwrap();
-    watch.until(LIMIT, |event| matches!(event, Event::TransferConnected(_)).then_some(())).await.unwrap();
-    let view = caller.view().await.unwrap();
-    assert_eq!(view["connected_to"]["params"]["to_number"], FRIEND);
-    caller.hang_up().await.unwrap();
-    watch.to_end(LIMIT).await.unwrap();
-    assert_eq!(read(&mesh, &call_id).await.end_reason(), EndReason::Transferred);
-    expect_clean(&mesh).await;
+    for door in DOORS {
+        let mesh = dialling_mesh(Options::default().with("CALL_AUDIO", door)).await;
+        mesh.phone.telephones(json!({ "+15550000001": { "does": "busy" } })).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        let call_id = mesh.newest_call().await.unwrap();
+        let mut relay = mesh.relay().await.unwrap();
+        let transfer = |to: &str| TransferCallRequest { call_id: call_id.clone(), to_number: to.into() };
+        relay.transfer_call(transfer("+15550000001")).await.unwrap();
+        watch.until(LIMIT, |event| matches!(event, Event::TransferFailed(_)).then_some(())).await.unwrap();
+        watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        ask(&caller, &mut watch).await;
+        relay.transfer_call(transfer(FRIEND)).await.unwrap();
+        watch.until(LIMIT, |event| matches!(event, Event::TransferConnected(_)).then_some(())).await.unwrap();
+        let view = caller.view().await.unwrap();
+        assert_eq!(view["connected_to"]["params"]["to_number"], FRIEND);
+        caller.hang_up().await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        assert_eq!(read(&mesh, &call_id).await.end_reason(), EndReason::Transferred);
+        expect_clean(&mesh).await;
+    }
 }
 
 #[tokio::test]
