@@ -23,6 +23,7 @@ use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
 use voice_server::{
     auth::Tokens,
     client::Channel,
+    methods::Scope,
     status::reason::{DEADLINE_EXCEEDED, OVERLOADED},
     trace::TraceContext,
 };
@@ -127,9 +128,14 @@ fn admit<'a>(edge: &'a Edge, request: &Request) -> Result<tokio::sync::Semaphore
         || path == "/media";
     if !is_open {
         let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        edge.tokens.check(shown).map_err(|refusal| Problem::of_error(&refusal))?;
+        edge.tokens.admit(shown, scope_of(path)).map_err(|refusal| Problem::of_error(&refusal))?;
     }
     edge.permits.try_acquire().map_err(|_| Problem::of(OVERLOADED, "too many requests at once; try again"))
+}
+
+/// What a token must be for.
+fn scope_of(path: &str) -> Option<Scope> {
+    (path == "/generate-audio").then_some(Scope::Speech)
 }
 
 /// A label of few values: file names are not among them.

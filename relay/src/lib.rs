@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use voice_jobs::Jobs;
 use voice_proto::relay::v1::relay_service_server::RelayServiceServer;
 use voice_server::{
-    Server,
+    Server, ServerConfig,
     client::{Peer, channel},
 };
 use voice_transcode::Transcoder;
@@ -48,6 +48,9 @@ use crate::{
 
 /// Calls that wait to be placed; one more is refused.
 const ORDERS: usize = 64;
+
+/// For watchers to take in the end of their calls.
+const LAST_WATCHERS: Duration = Duration::from_secs(2);
 
 /// The relay, put together.
 #[derive(Debug)]
@@ -134,8 +137,9 @@ impl Relay {
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let Self { config, listener, api, switchboard, connection, events, phrases, keeper } = self;
         let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
-        let server = Server::new("relay", config.server.clone(), voice_proto::DESCRIPTORS)
-            .with(RelayServiceServer::new(api));
+        // Watchers of calls that are over end by themselves; others have had their time.
+        let last = ServerConfig { drain_timeout: LAST_WATCHERS, ..config.server.clone() };
+        let server = Server::new("relay", last, voice_proto::DESCRIPTORS).with(RelayServiceServer::new(api));
         let mut background = JoinSet::new();
         background.spawn(phrases.keep(keeper));
         let calls = switchboard.run(events, drain.clone());
@@ -161,9 +165,7 @@ impl Relay {
             }
         }
         calls_over.cancel();
-        // Watchers of calls that are over end by themselves; others have had their time.
-        let _ = tokio::time::timeout(Duration::from_secs(2), &mut serving).await;
-        Ok(())
+        serving.await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod errors;
+mod methods;
 
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,7 @@
 //! simulators and a Redis of its own, on free ports, dying with whoever started them.
 
 pub mod child;
+pub mod front;
 pub mod groq;
 pub mod leg;
 pub mod mesh;

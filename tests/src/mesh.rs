@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use voice_proto::{
     relay::v1::{
         CallEvent, CallState, ListCallsRequest, WatchCallRequest, call_event::Event,
@@ -20,8 +20,9 @@ use voice_proto::{
 
 use crate::{
     child::{Child, Spec},
+    front::Front,
     groq::GroqSim,
-    phone::Phone,
+    phone::{Phone, loopback_client},
     speech::target_folder,
 };
 
@@ -44,6 +45,10 @@ pub struct Options {
     pub redis_url: Option<String>,
     /// Variables of single services, over all others: service, name, value.
     pub own_env: Vec<(&'static str, &'static str, String)>,
+    /// Further instances of services, such as `tts-2`. With a second gateway, a load balancer stands before both.
+    pub more: Vec<&'static str>,
+    /// What clients show and believe, where the services speak TLS.
+    pub tls: Option<ClientTlsConfig>,
 }
 
 /// A running mesh. Everything ends when it is dropped.
@@ -59,6 +64,8 @@ pub struct Mesh {
     env: Vec<(String, String)>,
     own_env: Vec<(&'static str, &'static str, String)>,
     ports: BTreeMap<&'static str, u16>,
+    tls: Option<ClientTlsConfig>,
+    _front: Option<Front>,
 }
 
 impl Options {
@@ -92,16 +99,34 @@ impl Mesh {
         let mut groq_args = vec!["groq".to_owned(), "--api-key".to_owned(), "gsk_test".to_owned()];
         groq_args.extend(options.groq_args);
         let groq = start(&folder, "groq", "voice-sim", &groq_args, &[]).await?;
-        let ports: BTreeMap<_, _> = SERVICES.into_iter().zip(free_ports::<4>()?).collect();
+        let names: Vec<&'static str> = SERVICES.into_iter().chain(options.more).collect();
+        let ports: BTreeMap<_, _> = names.iter().copied().zip(ports(names.len())?).collect();
+        let gateways = ports.iter().filter(|(name, _)| kind(name) == "gateway").map(|(_, port)| *port);
+        let front = match &gateways.collect::<Vec<_>>()[..] {
+            [_] => None,
+            several => Some(Front::open(several.to_vec()).await?),
+        };
+        let public = front.as_ref().map_or(ports["gateway"], |front| front.port);
         let mut env = environment(&folder, &ports, &redis_url, &signalwire, &groq)?;
+        env.push(("PUBLIC_BASE_URL".to_owned(), format!("http://127.0.0.1:{public}")));
         env.retain(|(name, _)| !options.env.iter().any(|(over, _)| over == name));
         env.extend(options.env);
         let phone = Phone::new(signalwire.said("http_url")?);
         let groq_sim = GroqSim::new(groq.said("base_url")?);
         children.insert("signalwire".to_owned(), signalwire);
         children.insert("groq".to_owned(), groq);
-        let mut mesh = Self { phone, groq: groq_sim, folder, children, env, own_env: options.own_env, ports };
-        for service in SERVICES {
+        let mut mesh = Self {
+            phone,
+            groq: groq_sim,
+            folder,
+            children,
+            env,
+            own_env: options.own_env,
+            ports,
+            tls: options.tls,
+            _front: front,
+        };
+        for service in names {
             mesh.restart(service).await?;
         }
         mesh.wait_until_connected().await?;
@@ -118,9 +143,11 @@ impl Mesh {
             old.kill().await?;
         }
         let mut env = self.env.clone();
+        let listen = format!("{}_LISTEN_ADDR", kind(service).to_uppercase());
+        env.push((listen, format!("127.0.0.1:{}", self.ports[service])));
         let own = self.own_env.iter().filter(|(owner, _, _)| *owner == service);
         env.extend(own.map(|(_, name, value)| ((*name).to_owned(), value.clone())));
-        let child = start(&self.folder, service, service, &[], &env).await?;
+        let child = start(&self.folder, service, kind(service), &[], &env).await?;
         self.children.insert(service.to_owned(), child);
         Ok(())
     }
@@ -135,7 +162,21 @@ impl Mesh {
 
     /// Address of a service.
     pub fn address(&self, service: &str) -> String {
-        format!("http://127.0.0.1:{}", self.ports[service])
+        let scheme = if self.tls.is_some() && service != "gateway" { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.ports[service])
+    }
+
+    /// A connection to a service.
+    ///
+    /// # Errors
+    /// When it is away.
+    pub async fn connect(&self, service: &str) -> anyhow::Result<Channel> {
+        let endpoint = Endpoint::from_shared(self.address(service))?;
+        let endpoint = match &self.tls {
+            None => endpoint,
+            Some(tls) => endpoint.tls_config(tls.clone())?,
+        };
+        Ok(endpoint.connect().await?)
     }
 
     /// The variables that the services were started with.
@@ -148,7 +189,7 @@ impl Mesh {
     /// # Errors
     /// When it is away.
     pub async fn relay(&self) -> anyhow::Result<RelayServiceClient<Channel>> {
-        Ok(RelayServiceClient::connect(self.address("relay")).await?)
+        Ok(RelayServiceClient::new(self.connect("relay").await?))
     }
 
     /// A client of the worker.
@@ -156,7 +197,7 @@ impl Mesh {
     /// # Errors
     /// When it is away.
     pub async fn worker(&self) -> anyhow::Result<WorkerServiceClient<Channel>> {
-        Ok(WorkerServiceClient::connect(self.address("worker")).await?)
+        Ok(WorkerServiceClient::new(self.connect("worker").await?))
     }
 
     /// A client of tts.
@@ -164,7 +205,23 @@ impl Mesh {
     /// # Errors
     /// When it is away.
     pub async fn tts(&self) -> anyhow::Result<TtsServiceClient<Channel>> {
-        Ok(TtsServiceClient::connect(self.address("tts")).await?)
+        Ok(TtsServiceClient::new(self.connect("tts").await?))
+    }
+
+    /// The newest call that is not over, if there is one now.
+    pub async fn newest_call_now(&self) -> Option<String> {
+        let states = [CallState::Ringing, CallState::Active].map(i32::from).to_vec();
+        let request = ListCallsRequest { states, ..ListCallsRequest::default() };
+        let calls = self.relay().await.ok()?.list_calls(request).await.ok()?.into_inner().calls;
+        calls.first().map(|call| call.call_id.clone())
+    }
+
+    /// Resident memory of a process.
+    pub fn memory_kb(&mut self, name: &str) -> u64 {
+        let pid = self.child(name).pid().unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
     }
 
     /// The newest call of the relay, once there is one that is not over.
@@ -172,14 +229,8 @@ impl Mesh {
     /// # Errors
     /// When none comes in time.
     pub async fn newest_call(&self) -> anyhow::Result<String> {
-        let mut relay = self.relay().await?;
-        let states = [CallState::Ringing, CallState::Active].map(i32::from).to_vec();
-        eventually(Duration::from_secs(10), "a call at the relay", async || {
-            let request = ListCallsRequest { states: states.clone(), ..ListCallsRequest::default() };
-            let calls = relay.list_calls(request).await.ok()?.into_inner().calls;
-            calls.first().map(|call| call.call_id.clone())
-        })
-        .await
+        eventually(Duration::from_secs(10), "a call at the relay", async || self.newest_call_now().await)
+            .await
     }
 
     /// Follows a call.
@@ -270,6 +321,15 @@ impl Watch {
             .await
             .with_context(|| format!("the call was not over within {limit:?}"))?
     }
+}
+
+/// What a process counts, in Prometheus' form.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn metrics(address: &str) -> anyhow::Result<String> {
+    let answer = loopback_client().get(format!("{address}/metrics")).send().await?;
+    Ok(answer.error_for_status()?.text().await?)
 }
 
 /// Asks again and again until there is an answer.
@@ -368,9 +428,12 @@ fn environment(
     signalwire: &Child,
     groq: &Child,
 ) -> anyhow::Result<Vec<(String, String)>> {
-    let local = |service: &str| format!("http://127.0.0.1:{}", ports[service]);
+    let all = |service: &str| {
+        let places = ports.iter().filter(|(name, _)| kind(name) == service);
+        places.map(|(_, port)| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+    };
     let groq_url = groq.said("base_url")?;
-    let mut env: Vec<(String, String)> = [
+    let env = [
         ("REDIS_URL", redis_url.to_owned()),
         // Meshes that share a Redis do not meet.
         ("JOB_QUEUE", format!("celery-{}", uuid::Uuid::new_v4().simple())),
@@ -382,19 +445,19 @@ fn environment(
         ("SIGNALWIRE_CONTEXTS", CONTEXT.to_owned()),
         ("RECORDING_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
         ("RECORDING_ALLOW_PRIVATE", "true".to_owned()),
-        ("PUBLIC_BASE_URL", local("gateway")),
         ("VOICE_SECRET_KEY", "only-for-this-one-mesh".to_owned()),
         ("CLIP_STORE_URL", folder.join("clips").display().to_string()),
-        ("RELAY_ADDRS", local("relay")),
-        ("WORKER_ADDRS", local("worker")),
-        ("TTS_ADDRS", local("tts")),
+        ("RELAY_ADDRS", all("relay")),
+        ("WORKER_ADDRS", all("worker")),
+        ("TTS_ADDRS", all("tts")),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec();
-    for (service, port) in ports {
-        env.push((format!("{}_LISTEN_ADDR", service.to_uppercase()), format!("127.0.0.1:{port}")));
-    }
-    Ok(env)
+    .map(|(name, value)| (name.to_owned(), value));
+    Ok(env.to_vec())
+}
+
+/// The service that an instance is of: `tts-2` is one of tts.
+fn kind(instance: &str) -> &str {
+    instance.split_once('-').map_or(instance, |(kind, _)| kind)
 }
 
 /// A port that is free now.
@@ -406,11 +469,14 @@ pub fn free_port() -> anyhow::Result<u16> {
     Ok(port)
 }
 
-/// Ports that are free now. All are held until the last is found, so that they differ.
+/// Ports that are free now.
 pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    ports(N)?.try_into().map_err(|_| anyhow::anyhow!("as many ports as were asked for"))
+}
+
+/// Ports that are free now. All are held until the last is found, so that they differ.
+fn ports(count: usize) -> anyhow::Result<Vec<u16>> {
     let held: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    let ports: Vec<u16> =
-        held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<anyhow::Result<_>>()?;
-    ports.try_into().map_err(|_| anyhow::anyhow!("as many ports as were asked for"))
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }

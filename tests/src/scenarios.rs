@@ -1,5 +1,6 @@
 //! Calls that go well, and calls that do not.
 
+mod access;
 mod clips;
 mod conversation;
 mod converse;
@@ -11,6 +12,7 @@ mod job_edges;
 mod jobs;
 mod line;
 mod lines;
+mod links;
 mod outbound;
 mod sdk_celery;
 mod sdk_groq;

@@ -24,6 +24,9 @@ pub enum Error {
     /// A stream of text has fallen silent.
     #[error("no message came for {0:?}; close the stream when the text is complete")]
     Idle(Duration),
+    /// A message of a stream is larger than the process takes.
+    #[error("{0}")]
+    TooLarge(String),
     /// No engine could speak.
     #[error("no engine can speak at the moment")]
     Unavailable,

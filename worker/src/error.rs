@@ -69,6 +69,9 @@ pub enum Error {
     /// The client went away in the middle of a stream.
     #[error("the stream was broken off: {0}")]
     BrokenOff(String),
+    /// A message of a stream is larger than the process takes.
+    #[error("{0}")]
+    TooLarge(String),
     /// A turn, or a part of one, has failed.
     #[error(transparent)]
     Turn(#[from] TurnError),

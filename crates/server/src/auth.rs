@@ -1,14 +1,51 @@
-//! Bearer tokens: `API_TOKENS` for outsiders, `MESH_TOKEN` between services. Compared in constant time.
+//! Who may call: bearer tokens, `API_TOKENS` for outsiders and `MESH_TOKEN` between services, and what each may do.
+//! Tokens are kept and compared as hashes, in constant time.
 
-use std::sync::Arc;
+mod pace;
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
 
-/// The tokens that a server accepts. Without any, everybody may call: a server then binds to loopback only.
+use self::pace::Pace;
+use crate::{
+    config::Env,
+    methods::Scope,
+    status::{Reason, ServiceError, reason},
+};
+
+/// Requests that one token may make a minute, unless told otherwise.
+const REQUESTS_PER_MINUTE: u64 = 6_000;
+
+/// The tokens that a server accepts. Without any, everybody may do everything: a server then binds to loopback only.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
-    accepted: Arc<[SecretString]>,
+    accepted: Arc<[Accepted]>,
+}
+
+#[derive(Debug)]
+struct Accepted {
+    hash: [u8; 32],
+    caller: Caller,
+}
+
+/// Who has sent a request.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Identity>);
+
+#[derive(Debug)]
+struct Identity {
+    name: String,
+    scopes: Vec<Scope>,
+    /// Other services have none.
+    pace: Option<Pace>,
 }
 
 /// Why a call is not let in.
@@ -20,12 +57,93 @@ pub enum Refusal {
     /// The token is not known.
     #[error("the token is not one of API_TOKENS")]
     Unknown,
+    /// The token is for other things.
+    #[error("the token has not the scope {}: give it to the token in API_TOKENS, or use another", .0.name())]
+    NotAllowed(Scope),
+    /// The token has made too many requests.
+    #[error("the token has made as many requests as TOKEN_REQUESTS_PER_MINUTE allows")]
+    TooMany {
+        /// Until the next one.
+        wait: Duration,
+    },
+}
+
+impl ServiceError for Refusal {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Missing => reason::TOKEN_MISSING,
+            Self::Unknown => reason::TOKEN_UNKNOWN,
+            Self::NotAllowed(_) => reason::SCOPE_MISSING,
+            Self::TooMany { .. } => reason::REQUESTS_AT_LIMIT,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany { wait } => Some(*wait),
+            Self::Missing | Self::Unknown | Self::NotAllowed(_) => None,
+        }
+    }
+}
+
+impl Caller {
+    /// Anybody, where no token is needed.
+    pub(crate) fn anybody() -> Self {
+        static ANYBODY: LazyLock<Caller> = LazyLock::new(|| {
+            let name = "anybody".to_owned();
+            Caller(Arc::new(Identity { name, scopes: Scope::ALL.to_vec(), pace: None }))
+        });
+        ANYBODY.clone()
+    }
+
+    /// Tells callers apart in logs and counts, without telling their tokens.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether limits on what one token may have at a time concern it: neither another service nor, where no token is
+    /// needed, anybody.
+    pub fn is_limited(&self) -> bool {
+        self.0.pace.is_some()
+    }
 }
 
 impl Tokens {
-    /// Accepts these tokens.
-    pub fn new(accepted: impl IntoIterator<Item = SecretString>) -> Self {
-        Self { accepted: accepted.into_iter().collect() }
+    /// Reads `API_TOKENS` and `TOKEN_REQUESTS_PER_MINUTE`; other services show `mesh_token`.
+    pub(crate) fn from_env(env: &mut Env, mesh_token: Option<&SecretString>) -> Self {
+        let mut told = Vec::new();
+        for (n, item) in env.list("API_TOKENS").iter().enumerate() {
+            match parse(item) {
+                Ok(token) => told.push(token),
+                // The item itself is a secret.
+                Err(problem) => env.problem("API_TOKENS", format!("item {}: {problem}", n + 1)),
+            }
+        }
+        let requests = env.number_or("TOKEN_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE, 1..=10_000_000);
+        Self::new(told, mesh_token, requests)
+    }
+
+    /// Accepts these tokens with these scopes, each for so many requests a minute, and without any limit `mesh_token`.
+    pub fn new(
+        tokens: impl IntoIterator<Item = (SecretString, Vec<Scope>)>,
+        mesh_token: Option<&SecretString>,
+        requests_per_minute: u64,
+    ) -> Self {
+        let outsiders = tokens.into_iter().map(|(token, scopes)| {
+            let hash = hash(&token);
+            // A part of the hash tells tokens apart and gives none away.
+            let name = hash[..4].iter().fold(String::new(), |mut name, byte| {
+                write!(name, "{byte:02x}").expect("a string takes everything");
+                name
+            });
+            let pace = Some(Pace::new(requests_per_minute));
+            Accepted { hash, caller: Caller(Arc::new(Identity { name, scopes, pace })) }
+        });
+        let mesh = mesh_token.map(|token| {
+            let identity = Identity { name: "mesh".to_owned(), scopes: Scope::ALL.to_vec(), pace: None };
+            Accepted { hash: hash(token), caller: Caller(Arc::new(identity)) }
+        });
+        Self { accepted: outsiders.chain(mesh).collect() }
     }
 
     /// Whether callers must show a token at all.
@@ -33,40 +151,72 @@ impl Tokens {
         !self.accepted.is_empty()
     }
 
-    /// Checks the value of an `authorization` header.
+    /// Lets a request in: by the value of its `authorization` header, and by what it is for. `None` stands for what
+    /// any token may do.
     ///
     /// # Errors
-    /// When a token is required and is missing or unknown.
-    pub fn check(&self, authorization: Option<&str>) -> Result<(), Refusal> {
+    /// When a token is required and is missing or unknown, is for other things, or is used too often.
+    pub fn admit(&self, authorization: Option<&str>, scope: Option<Scope>) -> Result<Caller, Refusal> {
+        let caller = self.caller(authorization)?;
+        if let Some(scope) = scope.filter(|scope| !caller.0.scopes.contains(scope)) {
+            return Err(Refusal::NotAllowed(scope));
+        }
+        if let Some(pace) = &caller.0.pace {
+            pace.take(Instant::now()).map_err(|wait| Refusal::TooMany { wait })?;
+        }
+        Ok(caller)
+    }
+
+    /// The same for something that nobody has a scope for: only a token for everything will do.
+    pub(crate) fn admit_to_anything(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
+        let caller = self.admit(authorization, None)?;
+        let missing = Scope::ALL.iter().find(|scope| !caller.0.scopes.contains(scope));
+        missing.map_or(Ok(caller.clone()), |scope| Err(Refusal::NotAllowed(*scope)))
+    }
+
+    fn caller(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
         if !self.are_required() {
-            return Ok(());
+            return Ok(Caller::anybody());
         }
         let header = authorization.ok_or(Refusal::Missing)?;
         let (scheme, token) = header.split_once(' ').ok_or(Refusal::Missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::Missing);
         }
-        let token = token.trim().as_bytes();
+        let shown = Sha256::digest(token.trim().as_bytes());
         // Every token is compared, so that the time taken tells nothing of which one nearly matched.
-        let known = self.accepted.iter().fold(0_u8, |known, accepted| {
-            known | accepted.expose_secret().as_bytes().ct_eq(token).unwrap_u8()
-        });
-        if known == 1 { Ok(()) } else { Err(Refusal::Unknown) }
+        let mut known = None;
+        for accepted in self.accepted.iter() {
+            if bool::from(accepted.hash.ct_eq(&shown)) {
+                known = Some(&accepted.caller);
+            }
+        }
+        known.cloned().ok_or(Refusal::Unknown)
     }
+}
+
+fn hash(token: &SecretString) -> [u8; 32] {
+    Sha256::digest(token.expose_secret().as_bytes()).into()
+}
+
+/// Reads `token` or `token=scope+scope`. A token may have `=` in it, also at its end, as base64 has.
+fn parse(item: &str) -> Result<(SecretString, Vec<Scope>), String> {
+    let (token, scopes) = match item.rsplit_once('=') {
+        Some((token, scopes)) if !scopes.is_empty() => (token, scopes),
+        Some(_) | None => return Ok((item.to_owned().into(), Scope::ALL.to_vec())),
+    };
+    let names = scopes.split('+').map(|name| {
+        Scope::ALL.into_iter().find(|scope| scope.name() == name).ok_or_else(|| {
+            let all = Scope::ALL.map(Scope::name).join(", ");
+            format!("what follows the last = is not scopes joined by +, of which there are {all}")
+        })
+    });
+    let scopes = names.collect::<Result<Vec<_>, _>>()?;
+    if token.is_empty() {
+        return Err("there is no token before the =".to_owned());
+    }
+    Ok((token.to_owned().into(), scopes))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_known_bearer_tokens_are_let_in() {
-        let tokens = Tokens::new(["alpha".to_owned().into(), "beta".to_owned().into()]);
-        assert_eq!(tokens.check(Some("Bearer beta")), Ok(()));
-        assert_eq!(tokens.check(Some("bearer alpha")), Ok(()));
-        assert_eq!(tokens.check(Some("Bearer alph")), Err(Refusal::Unknown));
-        assert_eq!(tokens.check(Some("Basic alpha")), Err(Refusal::Missing));
-        assert_eq!(tokens.check(None), Err(Refusal::Missing));
-        assert_eq!(Tokens::default().check(None), Ok(()));
-    }
-}
+mod tests;

@@ -3,35 +3,54 @@
 //! 1. catch panics: a bug in one handler costs one request, not the connection;
 //! 2. trace: everything below belongs to the caller's trace;
 //! 3. metrics: counts also what the layers below refuse;
-//! 4. authentication: strangers cost nothing further;
-//! 5. concurrency limit: more than the process can carry is refused at once, not queued;
-//! 6. deadline: the handler is dropped when its caller has stopped waiting.
+//! 4. authentication: strangers cost nothing further, and a token does what it is for, as often as it may;
+//! 5. limits: of streams on a connection and of requests in the process; more is refused at once, not queued;
+//! 6. deadline: the handler is dropped when its caller has stopped waiting, in mid-stream too;
+//! 7. size: a message that is too large is not read.
+
+mod answer;
+mod message;
+mod streams;
 
 use std::{
     any::Any,
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use http::{Request, Response};
-use tokio::sync::Semaphore;
-use tonic::{Status, body::Body};
+use http::{Method as Verb, Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
+use self::{
+    answer::{Answer, Open},
+    message::Measured,
+    streams::{Stream, Streams},
+};
 use crate::{
-    auth::{Refusal, Tokens},
-    status::{Reason, ServiceError, into_status, reason},
-    timeout,
+    auth::{Caller, Refusal, Tokens},
+    methods::{self, Method},
+    status::{Reason, ServiceError, code_in, code_name, into_status, reason},
+    telemetry, timeout,
     trace::TraceContext,
 };
 
 /// Health is for load balancers, which carry no token.
-const OPEN_PREFIX: &str = "/grpc.health.v1.Health/";
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Reflection is for whoever has any token.
+const REFLECTION: &str = "/grpc.reflection.";
+
+/// Where the process's metrics are, by plain HTTP, for whoever has any token.
+const METRICS: &str = "/metrics";
 
 /// A unary call without a deadline of its own gets this one.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -39,12 +58,38 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// Requests being set up at the same time; streams count until they are open.
 const MAX_CONCURRENT: usize = 2_048;
 
-/// Layers 2 to 6 as one service: they share the request's path and answer in the same form.
+/// What the process can carry, and for whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Who may call.
+    pub(crate) tokens: Tokens,
+    /// Streams that one connection may have at a time.
+    pub(crate) streams_per_connection: u32,
+    /// The largest message, in bytes.
+    pub(crate) message_bytes: usize,
+}
+
+/// Layers 2 to 7 as one service: they share the request's path and answer in the same form.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard<S> {
     inner: S,
+    gate: Arc<Gate>,
+}
+
+/// Makes [`Guard`]s.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardLayer {
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct Gate {
     tokens: Tokens,
+    streams: Streams,
+    message_bytes: usize,
     permits: Arc<Semaphore>,
+    /// Ends whatever still goes on.
+    stop: CancellationToken,
 }
 
 /// Until when the caller of a unary RPC waits for its answer.
@@ -59,16 +104,13 @@ impl Deadline {
     }
 }
 
-/// Makes [`Guard`]s.
-#[derive(Clone, Debug)]
-pub(crate) struct GuardLayer {
-    tokens: Tokens,
-    permits: Arc<Semaphore>,
-}
-
 impl GuardLayer {
-    pub(crate) fn new(tokens: Tokens) -> Self {
-        Self { tokens, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
+    /// Keeps `limits`; whatever still goes on when `stop` is cancelled ends with a reason.
+    pub(crate) fn new(limits: Limits, stop: CancellationToken) -> Self {
+        let Limits { tokens, streams_per_connection, message_bytes } = limits;
+        let streams = Streams::new(streams_per_connection);
+        let permits = Arc::new(Semaphore::new(MAX_CONCURRENT));
+        Self { gate: Arc::new(Gate { tokens, streams, message_bytes, permits, stop }) }
     }
 }
 
@@ -76,7 +118,7 @@ impl<S> tower::Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { inner, tokens: self.tokens.clone(), permits: self.permits.clone() }
+        Guard { inner, gate: self.gate.clone() }
     }
 }
 
@@ -93,43 +135,103 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let started = Instant::now();
-        let method = request.uri().path().to_owned();
+        let path = request.uri().path();
+        let method = methods::find(path);
+        let label = label(path, method);
         let context = header(&request, "traceparent")
             .and_then(TraceContext::parse)
             .map_or_else(TraceContext::start, TraceContext::child);
-        let span = tracing::info_span!("rpc", method = %method, trace.id = %context.trace_id());
-        let refusal = self.refusal(&request, &method);
-        let deadline = timeout::of(request.headers()).unwrap_or(DEFAULT_DEADLINE);
-        request.extensions_mut().insert(Deadline(started + deadline));
-        let permit = self.permits.clone().try_acquire_owned();
+        let span = tracing::info_span!("rpc", method = label, trace.id = %context.trace_id());
+        let gate = self.gate.clone();
         // The clone that was polled ready is the one to call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let work = async move {
-            let response = match (refusal, permit) {
-                (Some(status), _) => status.into_http(),
-                (None, Err(_)) => into_status(&Overloaded).into_http(),
-                (None, Ok(_permit)) => match tokio::time::timeout(deadline, inner.call(request)).await {
-                    Ok(response) => explained(response?, &method),
-                    Err(_) => into_status(&DeadlinePassed).into_http(),
-                },
+            let answered = match gate.admit(&request, method) {
+                Err(status) => Ok(status.into_http()),
+                Ok(_) if label == METRICS => Ok(Response::new(Body::new(telemetry::render_metrics()))),
+                Ok(admitted) => gate.carry(&mut inner, request, admitted, label, started).await,
             };
-            record(&method, &response, started.elapsed());
-            Ok(response)
+            if let Ok(response) = &answered {
+                record(label, response, started.elapsed());
+            }
+            answered
         };
         Box::pin(context.scope(work).instrument(span))
     }
 }
 
-impl<S> Guard<S> {
-    fn refusal(&self, request: &Request<Body>, path: &str) -> Option<Status> {
-        if path.starts_with(OPEN_PREFIX) {
-            return None;
-        }
-        self.tokens.check(header(request, "authorization")).err().map(|refusal| into_status(&refusal))
+/// What a request holds that was let in.
+struct Admitted {
+    caller: Caller,
+    stream: Option<Stream>,
+    /// Until the answer begins.
+    permit: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    fn admit(&self, request: &Request<Body>, method: Option<&Method>) -> Result<Admitted, Status> {
+        let (path, shown) = (request.uri().path(), header(request, "authorization"));
+        let caller = match method {
+            Some(method) => self.tokens.admit(shown, Some(method.scope)),
+            None if path.starts_with(HEALTH) => Ok(Caller::anybody()),
+            None if path.starts_with(REFLECTION) => self.tokens.admit(shown, None),
+            None if path == METRICS && request.method() == Verb::GET => self.tokens.admit(shown, None),
+            None => self.tokens.admit_to_anything(shown),
+        };
+        let caller = caller.map_err(|refusal: Refusal| into_status(&refusal))?;
+        let stream = peer(request).map(|peer| self.streams.open(peer)).transpose();
+        let stream = stream.map_err(|error| into_status(&error))?;
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| into_status(&Overloaded))?;
+        Ok(Admitted { caller, stream, permit })
     }
+
+    async fn carry<S>(
+        &self,
+        inner: &mut S,
+        request: Request<Body>,
+        admitted: Admitted,
+        label: &'static str,
+        started: Instant,
+    ) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        let Admitted { caller, stream, permit: _permit } = admitted;
+        let open = Open::new(label, stream);
+        let own_deadline = timeout::of(request.headers()).map(|timeout| started + timeout);
+        let deadline = own_deadline.unwrap_or(started + DEFAULT_DEADLINE);
+        let path = methods::find(request.uri().path()).is_none().then(|| request.uri().path().to_owned());
+        let mut request = request.map(|body| Body::new(Measured::new(body, self.message_bytes)));
+        request.extensions_mut().insert(Deadline(deadline));
+        request.extensions_mut().insert(caller);
+        let answered = tokio::select! {
+            answered = tokio::time::timeout_at(deadline.into(), inner.call(request)) => answered,
+            () = self.stop.cancelled() => return Ok(into_status(&Stopping).into_http()),
+        };
+        let Ok(response) = answered else { return Ok(into_status(&DeadlinePassed).into_http()) };
+        let response = explained(response?, path);
+        Ok(response.map(|body| Body::new(Answer::new(body, open, own_deadline, self.stop.clone()))))
+    }
+}
+
+/// Stands for everything that is not known by name, so that nobody can make up labels.
+const OTHER: &str = "other";
+
+fn label(path: &str, method: Option<&Method>) -> &'static str {
+    match method {
+        Some(method) => method.path,
+        None if path.starts_with(HEALTH) => "health",
+        None if path.starts_with(REFLECTION) => "reflection",
+        None if path == METRICS => METRICS,
+        None => OTHER,
+    }
+}
+
+fn peer(request: &Request<Body>) -> Option<SocketAddr> {
+    request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)
 }
 
 /// Layer 1.
@@ -148,20 +250,39 @@ fn header<'a>(request: &'a Request<Body>, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// What the router says of a method that it does not know comes without a reason.
-fn explained(response: Response<Body>, method: &str) -> Response<Body> {
-    let headers = response.headers();
-    let is_unknown = headers.get(Status::GRPC_STATUS).is_some_and(|code| code == "12")
-        && !headers.contains_key("grpc-status-details-bin");
-    if is_unknown { into_status(&UnknownMethod(method.to_owned())).into_http() } else { response }
+/// What tonic says of a request that ended too early, as it is on the wire.
+const NO_MESSAGE: &str = "Missing%20request%20message.";
+
+#[derive(Debug, thiserror::Error)]
+#[error("the request ended before its message came")]
+struct MissingMessage;
+
+impl ServiceError for MissingMessage {
+    fn reason(&self) -> Reason {
+        reason::MISSING_MESSAGE
+    }
 }
 
-fn record(method: &str, response: &Response<Body>, elapsed: Duration) {
-    let code =
-        response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
-    let labels = [("method", method.to_owned()), ("code", code)];
-    metrics::counter!("rpc_requests_total", &labels).increment(1);
-    metrics::histogram!("rpc_duration_seconds", &labels).record(elapsed.as_secs_f64());
+/// What the router says of a method that it does not know, and tonic of a missing message, comes without a reason.
+fn explained(response: Response<Body>, unknown_path: Option<String>) -> Response<Body> {
+    let headers = response.headers();
+    if headers.contains_key("grpc-status-details-bin") {
+        return response;
+    }
+    match (code_in(headers), unknown_path) {
+        (Code::Unimplemented, Some(path)) => into_status(&UnknownMethod(path)).into_http(),
+        (Code::Internal, _) if headers.get(Status::GRPC_MESSAGE).is_some_and(|text| text == NO_MESSAGE) => {
+            into_status(&MissingMessage).into_http()
+        }
+        _ => response,
+    }
+}
+
+fn record(method: &'static str, response: &Response<Body>, elapsed: Duration) {
+    let code = code_name(code_in(response.headers()));
+    metrics::counter!("rpc_requests_total", "method" => method, "code" => code).increment(1);
+    metrics::histogram!("rpc_duration_seconds", "method" => method, "code" => code)
+        .record(elapsed.as_secs_f64());
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -204,11 +325,12 @@ impl ServiceError for UnknownMethod {
     }
 }
 
-impl ServiceError for Refusal {
+#[derive(Debug, thiserror::Error)]
+#[error("the process is being stopped")]
+struct Stopping;
+
+impl ServiceError for Stopping {
     fn reason(&self) -> Reason {
-        match self {
-            Self::Missing => reason::TOKEN_MISSING,
-            Self::Unknown => reason::TOKEN_UNKNOWN,
-        }
+        reason::STOPPING
     }
 }

@@ -14,6 +14,21 @@ pub enum Scope {
     Jobs,
 }
 
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 4] = [Self::CallsRead, Self::CallsControl, Self::Speech, Self::Jobs];
+
+    /// As `API_TOKENS` writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CallsRead => "calls:read",
+            Self::CallsControl => "calls:control",
+            Self::Speech => "speech",
+            Self::Jobs => "jobs",
+        }
+    }
+}
+
 /// Whether a request may be sent again when no answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {

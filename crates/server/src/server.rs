@@ -3,7 +3,6 @@
 use std::{convert::Infallible, future::Future, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, server::NamedService, service::Routes, transport::server::TcpIncoming};
@@ -14,12 +13,15 @@ use crate::{
     auth::Tokens,
     client::ClientConfig,
     config::{Env, listen_addr},
-    layers,
+    layers::{self, GuardLayer, Limits},
     tls::Tls,
 };
 
-/// Streams that one connection may carry at the same time.
-const STREAMS_PER_CONNECTION: u32 = 4_096;
+/// Streams beyond the limit that HTTP/2 lets a client open, so that they can be refused with a reason.
+const STREAMS_TO_REFUSE: u32 = 64;
+
+/// Once time is up, what still goes on is told so, and has this long to take it in.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What every server process is configured with.
 #[derive(Clone, Debug)]
@@ -32,35 +34,38 @@ pub struct ServerConfig {
     pub tls: Tls,
     /// How other services are called.
     pub client: ClientConfig,
+    /// Whether reflection is served.
+    pub has_reflection: bool,
+    /// Streams that one connection may have at a time.
+    pub streams_per_connection: u32,
+    /// The largest message that is taken, in bytes.
+    pub message_bytes: usize,
     /// How long live work may take to finish once the process is asked to stop (`DRAIN_SECONDS`).
     pub drain_timeout: Duration,
 }
 
 impl ServerConfig {
-    /// Reads `<SERVICE>_LISTEN_ADDR`, `API_TOKENS`, `MESH_TOKEN`, the files of TLS and `DRAIN_SECONDS`.
+    /// Reads `<SERVICE>_LISTEN_ADDR`, who may call, the files of TLS, limits and `DRAIN_SECONDS`.
     pub fn from_env(env: &mut Env, addr_name: &str, default_addr: SocketAddr) -> Self {
         let listen_addr = listen_addr(env, addr_name, default_addr);
         let mesh_token = env.optional_secret("MESH_TOKEN");
-        let api_tokens: Vec<SecretString> =
-            env.list("API_TOKENS").into_iter().map(SecretString::from).collect();
-        if !listen_addr.ip().is_loopback() && api_tokens.is_empty() {
+        if !listen_addr.ip().is_loopback() && env.list("API_TOKENS").is_empty() {
             env.problem(
                 format!("{addr_name}, API_TOKENS"),
                 format!("{listen_addr} is reachable from outside this machine: set API_TOKENS, or listen on 127.0.0.1"),
             );
         }
-        // Without API_TOKENS a mesh token alone would lock out the operator's own tools on loopback.
-        let tokens = if api_tokens.is_empty() && mesh_token.is_none() {
-            Tokens::default()
-        } else {
-            Tokens::new(api_tokens.into_iter().chain(mesh_token.clone()))
-        };
+        // With a mesh token alone, nobody but the other services may call.
+        let tokens = Tokens::from_env(env, mesh_token.as_ref());
         let tls = Tls::from_env(env);
         Self {
             listen_addr,
             tokens,
             client: ClientConfig::new(mesh_token, tls.clone()),
             tls,
+            has_reflection: env.choice_or("REFLECTION", &[("on", true), ("off", false)], true),
+            streams_per_connection: env.number_or("MAX_STREAMS_PER_CONNECTION", 2_048, 1..=100_000) as u32,
+            message_bytes: env.number_or("MAX_MESSAGE_KB", 4_096, 64..=4_096) as usize * 1_024,
             drain_timeout: env.seconds_or("DRAIN_SECONDS", Duration::from_secs(30)),
         }
     }
@@ -147,22 +152,32 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> anyhow::Result<()> {
         let Self { name, config, routes, reflection, names, reporter } = self;
-        let reflection = reflection.build_v1().context("the descriptors of the contracts")?;
-        let routes = routes.add_service(reflection);
+        let routes = if config.has_reflection {
+            routes.add_service(reflection.build_v1().context("the descriptors of the contracts")?)
+        } else {
+            routes
+        };
+        let limits = Limits {
+            tokens: config.tokens,
+            streams_per_connection: config.streams_per_connection,
+            message_bytes: config.message_bytes,
+        };
         // The reporter starts with the overall entry already SERVING.
         reporter.set_service_status("", ServingStatus::NotServing).await;
         let address = listener.local_addr()?;
-        let draining = CancellationToken::new();
+        let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut server = tonic::transport::Server::builder();
         if let Some(tls) = config.tls.server() {
             server = server.tls_config(tls).context("TLS_CERT_FILE, TLS_KEY_FILE, TLS_CLIENT_CA_FILE")?;
         }
         let server = server
-            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .max_concurrent_streams(config.streams_per_connection + STREAMS_TO_REFUSE)
+            // For what collects metrics.
+            .accept_http1(true)
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .layer(layers::catch_panic())
-            .layer(layers::GuardLayer::new(config.tokens))
+            .layer(GuardLayer::new(limits, stop.clone()))
             .add_routes(routes)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
@@ -181,14 +196,15 @@ impl Server {
             reporter.set_service_status(entry, ServingStatus::NotServing).await;
         }
         draining.cancel();
-        match tokio::time::timeout(config.drain_timeout, server).await {
-            Ok(result) => {
-                result?;
-                tracing::info!("drained");
-            }
-            Err(_) => {
-                tracing::warn!(seconds = config.drain_timeout.as_secs(), "drain timed out, streams were cut");
-            }
+        if let Ok(result) = tokio::time::timeout(config.drain_timeout, &mut server).await {
+            result?;
+            tracing::info!("drained");
+            return Ok(());
+        }
+        tracing::warn!(seconds = config.drain_timeout.as_secs(), "drain timed out, streams were cut");
+        stop.cancel();
+        if let Ok(result) = tokio::time::timeout(LAST_WORDS, server).await {
+            result?;
         }
         Ok(())
     }

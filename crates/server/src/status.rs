@@ -69,6 +69,8 @@ pub mod reason {
     crate::reasons! {
         /// A field is missing or malformed.
         INVALID_FIELD: InvalidArgument;
+        /// A request came without its message.
+        MISSING_MESSAGE: InvalidArgument;
         /// A stream began with something else than its configuration.
         MISSING_CONFIG: InvalidArgument;
         /// A stream was configured twice.
@@ -83,6 +85,16 @@ pub mod reason {
         TOKEN_MISSING: Unauthenticated;
         /// The token is not known.
         TOKEN_UNKNOWN: Unauthenticated;
+        /// The token is for other things.
+        SCOPE_MISSING: PermissionDenied;
+        /// The token has made too many requests.
+        REQUESTS_AT_LIMIT: ResourceExhausted, retry told;
+        /// The connection has too many streams open.
+        STREAMS_AT_LIMIT: ResourceExhausted, retry 1000;
+        /// A message is larger than the process takes.
+        MESSAGE_TOO_LARGE: ResourceExhausted;
+        /// The process is being stopped, and time is up for what still went on.
+        STOPPING: Unavailable, retry 1000;
         /// There is no such RPC here.
         METHOD_UNKNOWN: Unimplemented;
         /// Another service of the mesh does not answer.

@@ -22,7 +22,7 @@ mod part {
 /// Set, the page is written instead of compared.
 const RENEW: &str = "RENEW";
 
-fn files() -> Vec<FileDescriptorProto> {
+pub(super) fn files() -> Vec<FileDescriptorProto> {
     let all = FileDescriptorSet::decode(voice_proto::DESCRIPTORS).unwrap().file;
     all.into_iter().filter(|file| file.package().starts_with("voice.")).collect()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_stream::stream;
 use futures::Stream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use voice_proto::tts::v1::{StreamingSynthesizeRequest, streaming_synthesize_request::Payload};
 
 use super::convert;
@@ -36,6 +36,10 @@ pub(super) fn of(
         loop {
             let request = match tokio::time::timeout(IDLE, requests.message()).await {
                 Ok(Ok(Some(request))) => request,
+                Ok(Err(status)) if status.code() == Code::ResourceExhausted => {
+                    yield Err(Error::TooLarge(status.message().to_owned()));
+                    return;
+                }
                 Ok(Ok(None) | Err(_)) => return,
                 Err(_) => {
                     yield Err(Error::Idle(IDLE));

@@ -1,0 +1,259 @@
+//! Who may call, what for and how often; TLS between the services.
+
+use std::fs;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use serde_json::{Value, json};
+use tonic::{
+    Code, Request, Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest,
+};
+use tonic_types::StatusExt as _;
+use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
+use voice_proto::{
+    relay::v1::{EndCallRequest, ListCallsRequest, WatchCallRequest},
+    tts::v1::{CreateClipRequest, ListVoicesRequest, StreamingSynthesizeRequest},
+    worker::v1::GetQueueStatsRequest,
+};
+use voice_server::status::reason_of;
+
+use super::*;
+use crate::phone::loopback_client;
+
+/// A request with a token.
+fn with<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+/// Code and reason.
+fn told<T>(answer: Result<T, Status>) -> (Code, String) {
+    match answer {
+        Ok(_) => (Code::Ok, String::new()),
+        Err(status) => (status.code(), reason_of(&status).unwrap_or_else(|| status.message().to_owned())),
+    }
+}
+
+fn ok() -> (Code, String) {
+    (Code::Ok, String::new())
+}
+
+#[tokio::test]
+async fn a_token_does_what_it_is_for_by_grpc_and_by_http() {
+    let tokens = "reader=calls:read,maker=speech,operator=jobs+calls:control,all";
+    let mesh =
+        mesh(Options::default().with("API_TOKENS", tokens).with("MESH_TOKEN", "between-services")).await;
+    let (mut relay, mut worker, mut tts) =
+        (mesh.relay().await.unwrap(), mesh.worker().await.unwrap(), mesh.tts().await.unwrap());
+    let denied = (Code::PermissionDenied, "SCOPE_MISSING".to_owned());
+    let not_found = (Code::NotFound, "CALL_NOT_FOUND".to_owned());
+    let end = EndCallRequest { call_id: "nobody".to_owned() };
+    for (token, lists, ends, counts, speaks) in [
+        ("reader", ok(), denied.clone(), denied.clone(), denied.clone()),
+        ("maker", denied.clone(), denied.clone(), denied.clone(), ok()),
+        ("operator", denied.clone(), not_found.clone(), ok(), denied.clone()),
+        ("all", ok(), not_found.clone(), ok(), ok()),
+        ("between-services", ok(), not_found.clone(), ok(), ok()),
+    ] {
+        let calls = relay.list_calls(with(token, ListCallsRequest::default())).await;
+        assert_eq!(told(calls), lists, "{token}");
+        assert_eq!(told(relay.end_call(with(token, end.clone())).await), ends, "{token}");
+        let stats = worker.get_queue_stats(with(token, GetQueueStatsRequest {})).await;
+        assert_eq!(told(stats), counts, "{token}");
+        assert_eq!(told(tts.list_voices(with(token, ListVoicesRequest {})).await), speaks, "{token}");
+    }
+    let stranger = tts.list_voices(with("nobody", ListVoicesRequest {})).await;
+    assert_eq!(told(stranger), (Code::Unauthenticated, "TOKEN_UNKNOWN".to_owned()));
+    let nameless = tts.list_voices(ListVoicesRequest {}).await;
+    assert_eq!(told(nameless), (Code::Unauthenticated, "TOKEN_MISSING".to_owned()));
+
+    let http = loopback_client();
+    let url = format!("{}/generate-audio", mesh.address("gateway"));
+    for (token, status, reason) in [
+        ("maker", 200, Value::Null),
+        ("reader", 403, json!("SCOPE_MISSING")),
+        ("x", 401, json!("TOKEN_UNKNOWN")),
+    ] {
+        let request = http.post(&url).bearer_auth(token).json(&json!({ "text": "Hello there." }));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{token}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["reason"], reason, "{token}");
+    }
+    let ready = http.get(format!("{}/readyz", mesh.address("gateway"))).bearer_auth("reader").send().await;
+    assert_eq!(ready.unwrap().status(), 200, "whether the mesh is well, any token may ask");
+    let metrics = format!("{}/metrics", mesh.address("relay"));
+    assert_eq!(http.get(&metrics).send().await.unwrap().headers()["grpc-status"], "16");
+    let text = http.get(&metrics).bearer_auth("reader").send().await.unwrap().text().await.unwrap();
+    assert!(text.contains("rpc_requests_total"), "{text}");
+}
+
+#[tokio::test]
+async fn a_token_that_asks_too_often_is_told_when_to_come_back() {
+    let options = Options::default().with("API_TOKENS", "busy,calm").with("MESH_TOKEN", "between-services");
+    let mesh = mesh(options.with("TOKEN_REQUESTS_PER_MINUTE", 6)).await;
+    let mut worker = mesh.worker().await.unwrap();
+    for _ in 0..6 {
+        worker.get_queue_stats(with("busy", GetQueueStatsRequest {})).await.unwrap();
+    }
+    let status = worker.get_queue_stats(with("busy", GetQueueStatsRequest {})).await.unwrap_err();
+    let wait = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(10), "{wait:?}");
+    assert_eq!(told(Err::<(), _>(status)), (Code::ResourceExhausted, "REQUESTS_AT_LIMIT".to_owned()));
+    worker.get_queue_stats(with("calm", GetQueueStatsRequest {})).await.unwrap();
+
+    let http = loopback_client();
+    let url = format!("{}/readyz", mesh.address("gateway"));
+    for _ in 0..6 {
+        assert_eq!(http.get(&url).bearer_auth("busy").send().await.unwrap().status(), 200);
+    }
+    let refused = http.get(&url).bearer_auth("busy").send().await.unwrap();
+    assert_eq!(refused.status(), 429);
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn more_streams_than_a_connection_may_have_and_larger_messages_are_refused() {
+    let options = Options::default().with("MAX_STREAMS_PER_CONNECTION", 4).with("MAX_MESSAGE_KB", 64);
+    let mesh = mesh(options).await;
+    let _caller = mesh.phone.ring(CONTEXT).await.unwrap();
+    let call_id = mesh.newest_call().await.unwrap();
+    let request = WatchCallRequest { call_id, after_sequence: 0 };
+    let mut relay = mesh.relay().await.unwrap();
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(relay.watch_call(request.clone()).await.unwrap().into_inner());
+    }
+    let status = relay.watch_call(request.clone()).await.unwrap_err();
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
+    assert_eq!(told(Err::<(), _>(status)), (Code::ResourceExhausted, "STREAMS_AT_LIMIT".to_owned()));
+    mesh.relay().await.unwrap().list_calls(ListCallsRequest::default()).await.unwrap();
+    open.pop();
+    crate::mesh::eventually(LIMIT, "room for another stream", async || {
+        relay.watch_call(request.clone()).await.ok().map(drop)
+    })
+    .await
+    .unwrap();
+
+    let mut tts = mesh.tts().await.unwrap();
+    let too_large = (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned());
+    let text = "a".repeat(70_000);
+    let clip =
+        tts.create_clip(CreateClipRequest { text: text.clone(), ..CreateClipRequest::default() }).await;
+    assert_eq!(told(clip), too_large);
+    use voice_proto::tts::v1::{StreamingSynthesizeConfig, streaming_synthesize_request::Payload};
+    let config = Payload::Config(StreamingSynthesizeConfig::default());
+    let pieces = [config, Payload::Text(text)];
+    let pieces = pieces.map(|payload| StreamingSynthesizeRequest { payload: Some(payload) });
+    let answer = tts.streaming_synthesize(futures::stream::iter(pieces)).await;
+    let ended = match answer {
+        Ok(answer) => answer.into_inner().message().await.map(drop),
+        Err(status) => Err(status),
+    };
+    assert_eq!(told(ended), too_large);
+}
+
+#[tokio::test]
+async fn reflection_can_be_switched_off() {
+    for (setting, wanted) in [("on", ok()), ("off", (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()))] {
+        let mesh = mesh(Options::default().with("REFLECTION", setting)).await;
+        for service in ["relay", "worker", "tts"] {
+            let mut client = ServerReflectionClient::new(mesh.connect(service).await.unwrap());
+            let request = ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(MessageRequest::ListServices(String::new())),
+            };
+            let answer = client.server_reflection_info(futures::stream::iter([request])).await;
+            assert_eq!(told(answer), wanted, "{service}");
+        }
+    }
+}
+
+/// Certificates of an authority of our own, in files.
+struct Authority {
+    folder: tempfile::TempDir,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        Self { folder, issuer }
+    }
+
+    /// Certificate and key for this machine, good for both ends of a connection.
+    fn issue(&self) -> (String, String) {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// A client that believes this authority, and shows a certificate of `other`.
+    fn client(&self, other: Option<&Self>) -> ClientTlsConfig {
+        let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.issuer.pem()));
+        match other.map(Self::issue) {
+            None => config,
+            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+        }
+    }
+}
+
+async fn dial(address: &str, tls: Option<ClientTlsConfig>) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(address.to_owned()).unwrap();
+    match tls {
+        None => endpoint.connect().await,
+        Some(tls) => endpoint.tls_config(tls).unwrap().connect().await,
+    }
+}
+
+#[tokio::test]
+async fn over_mutual_tls_a_call_goes_as_ever_and_whoever_shows_nothing_is_refused() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue();
+    let ca = authority.file("ca.pem", &authority.issuer.pem());
+    let options = Options { tls: Some(authority.client(Some(&authority))), ..Options::default() }
+        .with("TLS_CERT_FILE", authority.file("cert.pem", &certificate))
+        .with("TLS_KEY_FILE", authority.file("key.pem", &key))
+        .with("TLS_CLIENT_CA_FILE", &ca)
+        .with("MESH_CA_FILE", &ca);
+    let mesh = mesh(options).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    assert_eq!(replies(&watch).join(" "), ANSWER);
+    let ready = loopback_client().get(format!("{}/readyz", mesh.address("gateway"))).send().await.unwrap();
+    assert_eq!(ready.json::<Value>().await.unwrap(), json!({ "tts": "up", "relay": "up" }));
+
+    let address = mesh.address("tts");
+    let stranger = Authority::new();
+    for (who, channel) in [
+        ("who speaks plainly", dial(&address.replace("https", "http"), None).await),
+        ("who shows nothing", dial(&address, Some(authority.client(None))).await),
+        ("who shows another authority's", dial(&address, Some(authority.client(Some(&stranger)))).await),
+        ("who does not believe it", dial(&address, Some(stranger.client(Some(&authority)))).await),
+    ] {
+        // With TLS 1.3 a client learns of its refusal when it first reads.
+        let Ok(channel) = channel else { continue };
+        let mut tts = TtsServiceClient::new(channel);
+        assert!(tts.list_voices(ListVoicesRequest {}).await.is_err(), "{who} was let in");
+    }
+    let known = dial(&address, Some(authority.client(Some(&authority)))).await.unwrap();
+    TtsServiceClient::new(known).list_voices(ListVoicesRequest {}).await.unwrap();
+}
