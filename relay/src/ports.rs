@@ -170,6 +170,8 @@ pub(crate) struct Turn {
     pub language: String,
     /// How long the work may take.
     pub budget: Duration,
+    /// What is answered already: if it is what the caller said, no reply is wanted.
+    pub answered_text: Option<String>,
 }
 
 /// How a turn goes on.

@@ -4,7 +4,7 @@ mod sounds;
 mod turns;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -74,6 +74,9 @@ pub(crate) struct Session {
     /// The one that is going on, where the line gives its audio.
     open: Option<UtteranceId>,
     turns: HashMap<TurnId, AbortHandle>,
+    /// Turns on an utterance that is only likely to be over. One on the words of the line's recogniser stands for a turn
+    /// that is counted by itself.
+    early: HashSet<TurnId>,
     work: JoinSet<()>,
     /// What is worth a moment even after the call.
     farewells: JoinSet<()>,
@@ -118,6 +121,7 @@ impl Session {
             utterances: HashMap::new(),
             open: None,
             turns: HashMap::new(),
+            early: HashSet::new(),
             work: JoinSet::new(),
             farewells: JoinSet::new(),
             results,
@@ -263,7 +267,10 @@ impl Session {
         if let Notice::StateChanged { state, activity } = &notice {
             self.record.update(|status| (status.state, status.activity) = (*state, *activity));
         }
-        if let Notice::SpeculationSettled { outcome: SpeculationOutcome::Kept, .. } = &notice {
+        if let Notice::SpeculationSettled { turn, outcome } = &notice
+            && self.early.remove(turn)
+            && *outcome == SpeculationOutcome::Kept
+        {
             self.record.update(|status| status.turns += 1);
         }
         if let Notice::TurnTimings { parts, .. } = &notice {

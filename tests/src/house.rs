@@ -13,8 +13,8 @@ use voice_server::config::Env;
 /// Which crates of this workspace a crate may name. Services never name each other; the call core knows only words;
 /// the simulators share nothing with the clients that are tested against them.
 const ARROWS: [(&str, &[&str]); 18] = [
-    ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire", "transcode"]),
-    ("worker", &["audio", "groq", "jobs", "proto", "quota", "server", "signalwire", "transcode"]),
+    ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire", "speech", "transcode"]),
+    ("worker", &["audio", "groq", "jobs", "proto", "quota", "server", "signalwire", "speech", "transcode"]),
     ("tts", &["audio", "clips", "groq", "proto", "quota", "server", "speech", "transcode"]),
     ("gateway", &["clips", "proto", "server"]),
     ("voice-call", &["speech"]),

@@ -38,6 +38,8 @@ pub(crate) struct TurnRequest {
     pub language: Option<String>,
     /// Unix time in seconds after which nobody waits any more.
     pub deadline: Option<f64>,
+    /// What is answered already: if it is what the caller said, no reply is wanted.
+    pub answered_text: String,
     /// Whether the two-argument form was used, whose result is the bare reply.
     pub wants_bare_reply: bool,
 }
@@ -74,6 +76,7 @@ impl TryFrom<&Job> for TurnRequest {
             prompt: prompt(&text("voice_prompt")),
             language: language(&text("voice_language")),
             deadline: headers.get("voice_deadline").and_then(Value::as_f64),
+            answered_text: text("voice_answered_text"),
             wants_bare_reply,
         })
     }

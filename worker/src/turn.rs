@@ -73,12 +73,16 @@ async fn answer(
     said: impl Future<Output = Result<Vec<String>, TurnError>> + Send,
     listener: &impl Listener,
 ) -> Result<Outcome, TurnError> {
-    let TurnRequest { earlier_text, mut history, prompt, .. } = request;
+    let TurnRequest { earlier_text, mut history, prompt, answered_text, language, .. } = request;
     let mut words = vec![earlier_text];
     words.extend(said.await?);
     words.retain(|text| !text.is_empty());
     let transcript = words.join(" ");
     listener.tell(Progress::Transcript { text: transcript.clone() }).await;
+    let language = language.unwrap_or_default();
+    if !answered_text.is_empty() && voice_speech::are_same_words(&answered_text, &transcript, &language) {
+        return Ok(Outcome { transcript, reply: String::new() });
+    }
     if !transcript.is_empty() {
         push(&mut history, Speaker::User, &transcript);
     }

@@ -1,5 +1,6 @@
 //! The state machine of one call. What happens while it is active is in `call/talk.rs` and the files beside it.
 
+mod draft;
 mod hearing;
 mod interruption;
 mod requests;
@@ -209,6 +210,14 @@ impl Call {
             Life::Ringing { .. } | Life::Screening(_) | Life::Ending { .. } | Life::Ended { .. } => {
                 self.history.clone()
             }
+        }
+    }
+
+    /// A rule of the conversation that does not hold.
+    pub(crate) fn broken_rule(&self) -> Option<&'static str> {
+        match &self.life {
+            Life::Active(talk) => talk.broken_rule(),
+            Life::Ringing { .. } | Life::Screening(_) | Life::Ending { .. } | Life::Ended { .. } => None,
         }
     }
 

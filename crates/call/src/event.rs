@@ -284,6 +284,9 @@ pub struct TurnRequest {
     /// Whether the last utterance is only likely to be over, and its audio still open. When it is over, the turn goes on as
     /// it is; if the caller goes on, it is cancelled.
     pub is_speculative: bool,
+    /// What the line's own recogniser has heard, if that is answered already by a turn that was begun early: should it be
+    /// what the caller said, nobody waits for this turn's reply.
+    pub answered_text: Option<String>,
 }
 
 /// One thing to play.

@@ -33,6 +33,8 @@ pub struct Invariants {
 #[derive(Debug, Default)]
 struct Early {
     open: Option<TurnId>,
+    /// Whether that one answers the words of the line's own recogniser, beside the turn that they are confirmed by.
+    is_draft: bool,
     /// How often in the newest utterance.
     attempts: Option<(UtteranceId, u32)>,
     dropped: u32,
@@ -169,6 +171,9 @@ impl Invariants {
     /// With the broken rule.
     pub fn check_call(&mut self, call: &Call, now: Instant) -> Result<(), &'static str> {
         self.is_over = matches!(call.state(), State::Ended { .. });
+        if let Some(rule) = call.broken_rule() {
+            return Err(rule);
+        }
         match call.next_timeout() {
             Some(deadline) if deadline <= now => Err("a deadline that does not lie ahead"),
             None if !self.is_over => Err("a live call that waits for ever"),
@@ -182,23 +187,26 @@ impl Invariants {
 
 impl Early {
     fn begun(&mut self, request: &TurnRequest) -> Result<(), &'static str> {
-        if self.open.is_some() {
+        if self.open.is_some() && (request.is_speculative || !self.is_draft) {
             return Err("a turn that is begun while it is not known whether another one was begun rightly");
         }
         if !request.is_speculative {
             self.turns += 1;
             return Ok(());
         }
-        let Some(newest) = request.utterances.last().copied() else {
-            return Err("a turn that is begun early on nothing new");
-        };
+        let newest = request.utterances.last().copied();
+        self.is_draft = newest.is_none();
+        self.open = Some(request.turn);
+        if !affords(self.dropped, self.turns) {
+            return Err("more turns that are begun early than may be wasted");
+        }
+        let Some(newest) = newest else { return Ok(()) };
         let before =
             self.attempts.filter(|(utterance, _)| *utterance == newest).map_or(0, |(_, count)| count);
         self.attempts = Some((newest, before + 1));
-        if before >= ATTEMPTS || !affords(self.dropped, self.turns) {
-            return Err("more turns that are begun early than may be wasted");
+        if before >= ATTEMPTS {
+            return Err("more turns that are begun early than an utterance may cost");
         }
-        self.open = Some(request.turn);
         Ok(())
     }
 
@@ -206,11 +214,9 @@ impl Early {
         if self.open.take() != Some(turn) {
             return Err("a turn that is settled though it was not begun early");
         }
-        match outcome {
-            SpeculationOutcome::Kept => self.turns += 1,
-            SpeculationOutcome::CallerWentOn | SpeculationOutcome::Failed => self.dropped += 1,
-            SpeculationOutcome::NothingSaid | SpeculationOutcome::CallEnded => {}
-        }
+        // A draft stands for a turn that has been counted.
+        self.turns += u32::from(outcome == SpeculationOutcome::Kept && !self.is_draft);
+        self.dropped += outcome.waste();
         Ok(())
     }
 }

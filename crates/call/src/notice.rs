@@ -113,6 +113,8 @@ pub enum SpeculationOutcome {
     Kept,
     /// The caller went on: nobody has heard of it.
     CallerWentOn,
+    /// Other words were said than those that it answers.
+    Contradicted,
     /// It could not be answered; it will be tried again.
     Failed,
     /// Nothing was said that wants an answer.

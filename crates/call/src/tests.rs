@@ -1,6 +1,7 @@
 //! The core on a scripted timeline: events at instants, the whole list of commands compared.
 
 mod arbitrary;
+mod draft;
 mod live;
 mod outside;
 mod table;

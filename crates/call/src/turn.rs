@@ -41,6 +41,8 @@ pub(crate) struct Turn {
     marks: Vec<(&'static str, Instant)>,
     begun_at: Instant,
     work_began: Instant,
+    /// When it became certain that a turn that began early is one like any other.
+    certain_at: Option<Instant>,
 }
 
 /// What a turn begins with.
@@ -96,6 +98,7 @@ impl Turn {
             marks: Vec::new(),
             begun_at: begun_at.min(now),
             work_began: now,
+            certain_at: None,
         };
         if let Some(first) = first {
             turn.mark(first, now);
@@ -113,14 +116,29 @@ impl Turn {
     /// The utterance is over, so the turn is one like any other.
     pub(crate) fn keep(&mut self, now: Instant) {
         self.is_speculative = false;
+        self.certain_at = Some(now);
         self.ended_at = now;
         self.mark("endpoint", now);
     }
 
-    /// How much later the reply would be if the work had begun with the end of the utterance.
+    /// The words that it answers are those of `heard`, in whose place it is from now on.
+    pub(crate) fn confirm(&mut self, now: Instant, heard: Turn) {
+        self.is_speculative = false;
+        self.certain_at = Some(now);
+        let own = std::mem::replace(&mut self.marks, heard.marks);
+        self.marks.extend(own.into_iter().filter(|(name, _)| *name != "pause"));
+        self.marks.sort_by_key(|(_, at)| *at);
+        self.last_progress = now;
+        (self.begun_at, self.ended_at) = (heard.begun_at, heard.ended_at);
+        (self.utterances, self.earlier_text) = (heard.utterances, heard.earlier_text);
+        (self.fillers, self.filler_after) = (heard.fillers, heard.filler_after);
+        self.transcript = heard.transcript;
+    }
+
+    /// How much later the reply would be if the work had begun when it became certain what it answers.
     pub(crate) fn won(&self) -> Duration {
-        let over = self.marked("endpoint").unwrap_or(self.work_began);
-        let done = self.marked("tts").map_or(over, |made| made.min(over));
+        let certain = self.certain_at.unwrap_or(self.work_began);
+        let done = self.marked("tts").map_or(certain, |made| made.min(certain));
         done.saturating_duration_since(self.work_began)
     }
 

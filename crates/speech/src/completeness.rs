@@ -73,6 +73,17 @@ pub fn remark(text: &str, language: &str) -> Remark {
     Remark::Backchannel
 }
 
+/// Whether two recognisers heard the same: case, marks, hesitations and how numbers are written aside.
+pub fn are_same_words(one: &str, other: &str, language: &str) -> bool {
+    let words = Words::of(language);
+    let said = |text: &str| {
+        let mut tokens = tokens(&crate::for_speech(text, language));
+        tokens.retain(|token| !is_hum(token) && !Words::has(words.hesitations, token));
+        tokens
+    };
+    said(one) == said(other)
+}
+
 /// Words in lower case, without the marks around them; hyphens within them are left out.
 fn tokens(text: &str) -> Vec<String> {
     let words = text.split_whitespace().map(|word| {

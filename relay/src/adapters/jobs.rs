@@ -101,7 +101,17 @@ fn job_id(call_id: &str, turn: TurnId) -> String {
 }
 
 fn to_job(turn: Turn, now: Timestamp) -> NewJob {
-    let Turn { call_id, turn, utterances, earlier_text, history, prompt, language, budget } = turn;
+    let Turn {
+        call_id,
+        turn,
+        utterances,
+        earlier_text,
+        history,
+        prompt,
+        language,
+        budget,
+        answered_text,
+    } = turn;
     let mut recordings: Vec<Recording> = utterances.into_iter().flat_map(recordings_of).collect();
     let last = recordings.pop();
     let history: Vec<Value> = history.iter().map(to_message).collect();
@@ -117,6 +127,9 @@ fn to_job(turn: Turn, now: Timestamp) -> NewJob {
     set("traceparent", trace.to_string().into());
     if !recordings.is_empty() {
         set("voice_earlier_recordings", recordings.iter().map(to_recording).collect());
+    }
+    if let Some(answered_text) = answered_text {
+        set("voice_answered_text", answered_text.into());
     }
     if !earlier_text.is_empty() {
         set("voice_earlier_text", earlier_text.into());

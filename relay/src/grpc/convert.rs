@@ -248,6 +248,7 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
             outcome: match outcome {
                 SpeculationOutcome::Kept => pb::SpeculationOutcome::Kept,
                 SpeculationOutcome::CallerWentOn => pb::SpeculationOutcome::CallerWentOn,
+                SpeculationOutcome::Contradicted => pb::SpeculationOutcome::Contradicted,
                 SpeculationOutcome::Failed => pb::SpeculationOutcome::Failed,
                 SpeculationOutcome::NothingSaid => pb::SpeculationOutcome::NothingSaid,
                 SpeculationOutcome::CallEnded => pb::SpeculationOutcome::CallEnded,

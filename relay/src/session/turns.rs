@@ -48,11 +48,21 @@ impl Session {
     }
 
     pub(super) fn start_turn(&mut self, request: TurnRequest) {
-        let TurnRequest { turn, utterances, earlier_text, history, instructions, budget, is_speculative } =
-            request;
+        let TurnRequest {
+            turn,
+            utterances,
+            earlier_text,
+            history,
+            instructions,
+            budget,
+            is_speculative,
+            answered_text,
+        } = request;
         let prompt: Vec<_> = std::iter::once(self.assistant.prompt.clone()).chain(instructions).collect();
         if !is_speculative {
             self.record.update(|status| status.turns += 1);
+        } else if !utterances.is_empty() {
+            self.early.insert(turn);
         }
         let said = utterances.iter().filter_map(|utterance| self.utterances.get(utterance).cloned());
         let mut events = self.tools.turns.start(Turn {
@@ -64,6 +74,7 @@ impl Session {
             prompt: prompt.join("\n\n"),
             language: self.assistant.language.clone(),
             budget,
+            answered_text,
         });
         let report = self.report.clone();
         let task = self.work.spawn(async move {

@@ -99,6 +99,7 @@ fn request() -> TurnRequest {
         prompt: "Be brief.".into(),
         language: Some("en".into()),
         deadline: None,
+        answered_text: String::new(),
         wants_bare_reply: false,
     }
 }
@@ -131,6 +132,11 @@ fn world(
     }
 }
 
+/// Hears this, and answers "Hi."
+fn world_of(text: &str) -> World {
+    world(vec![Ok(heard(text))], vec![vec![Ok("Hi.".into())]])
+}
+
 #[tokio::test]
 async fn a_recording_is_cut_understood_and_answered() {
     let pieces = vec![Ok("Hi ".to_owned()), Ok("there.".to_owned())];
@@ -150,6 +156,17 @@ async fn silence_and_phantoms_are_nothing_said_and_cost_no_reply() {
     let phantom = Stretch { text: "Thank you.".into(), no_speech: Some(0.4), ..Stretch::default() };
     let (result, ..) = turn(world(vec![Ok(vec![phantom])], vec![]), request()).await;
     assert_eq!(result.unwrap(), Outcome::default());
+}
+
+#[tokio::test]
+async fn what_is_answered_already_is_only_confirmed() {
+    let answered = || TurnRequest { answered_text: "hello um there".into(), ..request() };
+    let (result, notes, world) = turn(world(vec![Ok(heard("Hello there."))], vec![]), answered()).await;
+    assert_eq!(result.unwrap(), Outcome { transcript: "Hello there.".into(), reply: String::new() });
+    assert!(matches!(notes.last(), Some(Progress::Transcript { .. })));
+    assert_eq!(lock(&world.asked).len(), 0, "no reply is asked for");
+    let other = world_of("Hello, bear.");
+    assert_eq!(turn(other, answered()).await.0.unwrap().reply, "Hi.");
 }
 
 #[tokio::test]

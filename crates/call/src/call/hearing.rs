@@ -48,6 +48,8 @@ pub(crate) struct Hearing {
     words: String,
     /// How finished they are by whoever recognised them.
     judged: Option<Completeness>,
+    /// All the words, by the line's own recogniser.
+    pub(super) line_words: Option<String>,
     /// How often a turn was begun before the end.
     pub(super) attempts: u32,
 }
@@ -96,6 +98,7 @@ impl Hearing {
             pause: None,
             words: String::new(),
             judged: None,
+            line_words: None,
             attempts: 0,
         }
     }
@@ -158,6 +161,9 @@ impl Talk {
         let is_meant = self.suspended.is_some() && self.dismissal(cx.config, &text).is_none();
         cx.out.report(Notice::PartialTranscript { text: text.clone(), stable, source });
         if let Caller::Speaking(hearing) = &mut self.caller {
+            if source == Recogniser::Line {
+                hearing.told(&text, stable);
+            }
             hearing.words = text;
             hearing.judged = judged;
             if is_meant {
@@ -258,15 +264,20 @@ impl Talk {
     }
 
     fn end_speech(&mut self, cx: &mut Cx<'_>, reason: EndpointReason) {
-        let silent_since = match &self.caller {
-            Caller::Speaking(hearing) => hearing.pause.as_ref().map(|pause| pause.silent_since),
-            Caller::Quiet | Caller::Closing { .. } => None,
+        let (silent_since, line_words) = match &mut self.caller {
+            Caller::Speaking(hearing) => {
+                (hearing.pause.as_ref().map(|pause| pause.silent_since), hearing.line_words.take())
+            }
+            Caller::Quiet | Caller::Closing { .. } => (None, None),
         };
         let deadline = cx.now + CLOSING_WAIT;
         self.caller = Caller::Closing { ended_at: cx.now, silent_since, deadline };
         let silence = silent_since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
         cx.out.report(Notice::SpeechEnded { reason, silence });
         self.keep_speculation(cx);
+        if let Some(words) = line_words {
+            self.begin_draft(cx, &words);
+        }
     }
 
     /// The audio of an utterance is closed: it is answered, unless that was begun before.
@@ -324,6 +335,7 @@ impl Talk {
         self.caller = Caller::Quiet;
         self.quiet_since = cx.now;
         self.end_speculation(cx.out, crate::SpeculationOutcome::NothingSaid);
+        self.end_draft(cx.out, crate::SpeculationOutcome::NothingSaid);
         self.repair(cx, since);
         if self.turn.is_some() {
             return;

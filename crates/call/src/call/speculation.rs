@@ -22,6 +22,17 @@ pub(crate) fn affords(wasted: u32, turns: u32) -> bool {
     2 * wasted < turns + 2
 }
 
+impl SpeculationOutcome {
+    /// How many turns were worked on for nothing.
+    pub(crate) fn waste(self) -> u32 {
+        match self {
+            Self::CallerWentOn | Self::Contradicted | Self::Failed => 1,
+            // Without it, it would have been asked for as well.
+            Self::NothingSaid | Self::CallEnded | Self::Kept => 0,
+        }
+    }
+}
+
 impl Talk {
     /// When a turn is to be begun early, if one is to be.
     pub(super) fn speculation_due(
@@ -59,6 +70,12 @@ impl Talk {
         let Some(turn) = self.turn.as_mut().filter(|turn| turn.is_speculative) else { return };
         turn.keep(cx.now);
         self.turns += 1;
+        self.release(cx);
+    }
+
+    /// Tells and says what was held back of a turn that is kept.
+    pub(super) fn release(&mut self, cx: &mut Cx<'_>) {
+        let Some(turn) = &mut self.turn else { return };
         let id = turn.id;
         let held = std::mem::take(&mut turn.held_clauses);
         let (transcript, said, is_written) = (turn.transcript.clone(), turn.said.clone(), !turn.is_in_work);
@@ -70,8 +87,9 @@ impl Talk {
         if !said.is_empty() {
             cx.out.report(Notice::ReplyDelta { turn: id, text: said });
         }
+        let is_suspended = self.suspended.is_some();
         if let Some(speech) = self.reply_mut(id) {
-            speech.is_held = false;
+            speech.is_held = is_suspended;
         }
         for text in held {
             self.say_clause(cx, id, text);
@@ -106,12 +124,10 @@ impl Talk {
         }
         out.report(Notice::SpeculationSettled { turn: turn.id, outcome });
         self.mouth.queue.retain(|speech| speech.turn != Some(turn.id));
-        turn.utterances.pop();
-        self.carry = Carry { utterances: turn.utterances, text: turn.earlier_text };
-        match outcome {
-            SpeculationOutcome::CallerWentOn | SpeculationOutcome::Failed => self.wasted += 1,
-            // Without it, it would have been asked for as well.
-            SpeculationOutcome::NothingSaid | SpeculationOutcome::CallEnded | SpeculationOutcome::Kept => {}
+        // A draft holds nothing of its own that was said.
+        if turn.utterances.pop().is_some() {
+            self.carry = Carry { utterances: turn.utterances, text: turn.earlier_text };
         }
+        self.wasted += outcome.waste();
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Interrupted {
 pub(crate) struct Talk {
     pub(super) caller: Caller,
     pub(super) turn: Option<Turn>,
+    /// An answer that waits to be confirmed.
+    pub(super) draft: Option<Turn>,
     pub(super) mouth: Mouth,
     pub(super) history: History,
     pub(super) carry: Carry,
@@ -110,6 +112,7 @@ impl Talk {
         Self {
             caller: Caller::Quiet,
             turn: None,
+            draft: None,
             mouth: Mouth::new(cx.now),
             history: History::default(),
             carry: Carry::default(),
@@ -162,7 +165,11 @@ impl Talk {
                 self.quiet_since = cx.now;
                 cx.out.report(Notice::DigitPressed { digit });
             }
+            Event::TurnProgressed { turn, progress } if self.is_draft(turn) => {
+                self.draft_progressed(cx, turn, progress);
+            }
             Event::TurnProgressed { turn, progress } => self.turn_progressed(cx, turn, progress),
+            Event::TurnFailed { turn, .. } if self.is_draft(turn) => self.draft_failed(cx),
             Event::TurnFailed { turn, reason } => self.turn_failed(cx, turn, reason),
             Event::ClipReady { clip, duration } => self.clip_grew(cx, clip, duration, true),
             Event::ClipGrew { clip, duration, is_complete } => {
@@ -217,6 +224,24 @@ impl Talk {
     /// Whether nobody speaks and nothing is in the works.
     pub(super) fn is_at_rest(&self) -> bool {
         matches!(self.caller, Caller::Quiet) && self.turn.is_none() && self.mouth.is_silent()
+    }
+
+    /// A rule that does not hold. Held back is only what is going to be released or dropped.
+    pub(super) fn broken_rule(&self) -> Option<&'static str> {
+        let is_quiet = matches!(self.caller, Caller::Quiet);
+        let has_held = self.mouth.queue.iter().any(|speech| speech.is_held);
+        if is_quiet && self.suspended.is_some() {
+            return Some("something is suspended while the caller is quiet");
+        }
+        if self.turn.as_ref().is_some_and(|turn| turn.is_speculative)
+            && !matches!(self.caller, Caller::Speaking(_))
+        {
+            return Some("a turn is speculative though the end of the utterance is known");
+        }
+        if has_held && !self.is_turn_held() && self.draft.is_none() {
+            return Some("something is held back for nothing");
+        }
+        None
     }
 
     /// Whether a clip may be played yet.

@@ -22,12 +22,21 @@ impl Talk {
             self.close(cx, EndReason::TurnLimit);
             return;
         }
-        let is_speculative = matches!(beginning, Beginning::LikelyEndpoint { .. });
-        self.turns += u32::from(!is_speculative);
-        cx.out.last_turn += 1;
-        let id = TurnId(cx.out.last_turn);
+        self.turns += u32::from(!matches!(beginning, Beginning::LikelyEndpoint { .. }));
         let Carry { mut utterances, text } = std::mem::take(&mut self.carry);
         utterances.extend(newest);
+        self.turn = Some(self.request_turn(cx, beginning, utterances, text));
+    }
+
+    pub(super) fn request_turn(
+        &self,
+        cx: &mut Cx<'_>,
+        beginning: Beginning,
+        utterances: Vec<UtteranceId>,
+        text: String,
+    ) -> Turn {
+        cx.out.last_turn += 1;
+        let id = TurnId(cx.out.last_turn);
         let mut history = self.history.clone();
         if let Some(interrupted) = &self.interrupted {
             history.push_exchange(&interrupted.user, &interrupted.heard);
@@ -39,7 +48,8 @@ impl Talk {
             history: history.messages(),
             instructions: cx.config.instructions.clone(),
             budget: cx.config.turn_budget,
-            is_speculative,
+            is_speculative: matches!(beginning, Beginning::LikelyEndpoint { .. }),
+            answered_text: self.answered_text(),
         }));
         let mut turn = Turn::new(id, cx.now, beginning, utterances, text);
         turn.filler_after = if self.last_turn_had_filler && self.failures == 0 {
@@ -50,7 +60,7 @@ impl Talk {
                 .overdue_after()
                 .map_or(cx.config.filler_after, |overdue| overdue.min(cx.config.filler_after))
         };
-        self.turn = Some(turn);
+        turn
     }
 
     pub(super) fn turn_progressed(&mut self, cx: &mut Cx<'_>, id: TurnId, progress: Progress) {
@@ -115,6 +125,9 @@ impl Talk {
             self.nothing_to_answer(cx, id);
             return;
         }
+        if self.settle_draft(cx, &text) {
+            return;
+        }
         cx.out.report(Notice::Transcript { turn: id, text });
         self.settle_interrupted();
     }
@@ -122,6 +135,7 @@ impl Talk {
     /// Nothing in the turn wants an answer: what it broke off goes on.
     fn nothing_to_answer(&mut self, cx: &mut Cx<'_>, id: TurnId) {
         self.turn = None;
+        self.end_draft(cx.out, SpeculationOutcome::NothingSaid);
         self.quiet_since = cx.now;
         self.mouth.queue.retain(|speech| speech.turn != Some(id));
         cx.out.report(Notice::TurnCancelled { turn: id, reason: CancelReason::NothingSaid });
@@ -199,6 +213,7 @@ impl Talk {
             return;
         }
         let Some(mut turn) = self.turn.take_if(|turn| turn.id == id) else { return };
+        self.end_draft(cx.out, SpeculationOutcome::Failed);
         turn.is_in_work = false;
         self.last_turn_had_filler = turn.fillers > 0;
         self.settle_interrupted();
@@ -220,6 +235,7 @@ impl Talk {
     /// goes on, or else the turn is tried again.
     fn failed_unheard(&mut self, cx: &mut Cx<'_>, id: TurnId, reason: String) {
         let Some(mut turn) = self.turn.take_if(|turn| turn.id == id) else { return };
+        self.end_draft(cx.out, SpeculationOutcome::Failed);
         turn.is_in_work = false;
         cx.out.report(Notice::TurnFailed { turn: id, reason });
         if turn.has_sounded {
@@ -235,7 +251,13 @@ impl Talk {
 
     /// Gives the open turn up. What the caller said in it joins his next words.
     pub(super) fn cancel_turn(&mut self, out: &mut Outbox, reason: CancelReason) {
-        self.end_speculation(out, SpeculationOutcome::CallEnded);
+        let outcome = match reason {
+            CancelReason::CallerWentOn => SpeculationOutcome::CallerWentOn,
+            CancelReason::NothingSaid => SpeculationOutcome::NothingSaid,
+            CancelReason::CallEnded | CancelReason::SaidOver => SpeculationOutcome::CallEnded,
+        };
+        self.end_draft(out, outcome);
+        self.end_speculation(out, outcome);
         let Some(turn) = self.turn.take() else { return };
         if turn.is_in_work {
             out.push(Command::CancelTurn { turn: turn.id });

@@ -26,8 +26,8 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
             5 | 6 => Event::UtteranceEnded { utterance: UtteranceId(back) },
             7 => Event::PartialHeard {
                 text: ["so far", "okay", "and", ""][back as usize % 4].into(),
-                stable: 0,
-                source: Recogniser::Worker,
+                stable: [6, 0, 3, 0][back as usize % 4],
+                source: if back == 1 { Recogniser::Worker } else { Recogniser::Line },
                 completeness: None,
             },
             8 => progress(Progress::Started),

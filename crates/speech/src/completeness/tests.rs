@@ -87,6 +87,14 @@ fn backchannels_are_told_from_speech() {
 }
 
 #[test]
+fn words_are_the_same_however_they_are_written() {
+    assert!(are_same_words("what are your opening hours", "What are your opening hours?", "en"));
+    assert!(are_same_words("um a table for 2", "A table for two.", "en"));
+    assert!(!are_same_words("what are your opening hours", "What are their opening hours?", "en"));
+    assert!(!are_same_words("", "Hello.", "en"));
+}
+
+#[test]
 fn each_language_has_its_own_words() {
     for (language, hesitant, finished, backchannel) in [
         ("de-DE", "Meine Nummer ist", "Ich komme morgen.", "Ja, genau."),

@@ -134,16 +134,18 @@ impl RecordingLine {
         }
         match heard {
             Heard::Start => self.speech_started().await,
-            Heard::Speech { is_final: true, .. } => self.end_utterance().await,
-            Heard::Speech { text, is_final: false } => {
+            Heard::Speech { text, is_final } => {
                 self.speech_started().await;
                 self.tell(Event::PartialHeard {
+                    stable: if is_final { text.chars().count() } else { 0 },
                     text,
-                    stable: 0,
                     source: Recogniser::Line,
                     completeness: None,
                 })
                 .await;
+                if is_final {
+                    self.end_utterance().await;
+                }
             }
             Heard::Digits(digits) => {
                 self.abandon_speech().await;

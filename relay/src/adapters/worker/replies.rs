@@ -80,7 +80,18 @@ impl Turns for Worker {
 
 /// Gathers what was said, and all that a reply is made from.
 async fn to_config(turn: Turn) -> Result<TurnConfig, String> {
-    let Turn { call_id, turn: _, utterances, earlier_text, history, prompt, language, budget } = turn;
+    let Turn {
+        call_id,
+        turn: _,
+        utterances,
+        earlier_text,
+        history,
+        prompt,
+        language,
+        budget,
+        // Its own words are those that count: nothing is answered before them.
+        answered_text: _,
+    } = turn;
     let mut said = vec![earlier_text];
     for utterance in utterances {
         match utterance {

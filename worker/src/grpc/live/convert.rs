@@ -77,6 +77,7 @@ impl TryFrom<pb::TurnConfig> for TurnConfig {
                 prompt: request::prompt(&prompt),
                 language: request::language(&language),
                 deadline: None,
+                answered_text: String::new(),
                 wants_bare_reply: false,
             },
             timeout: timeout.map_err(|_| invalid("config.turn_timeout", "is not a length of time"))?,
