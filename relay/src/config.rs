@@ -96,10 +96,12 @@ impl Config {
         }
         let filler_after =
             env.optional("TURN_FILLER_MS").map(|_| env.millis_or("TURN_FILLER_MS", RECORDING_FILLER));
+        let early = early_replies(&mut env);
         let base = voice_call::Config {
             filler_after: filler_after.unwrap_or(RECORDING_FILLER),
             turn_budget: env.millis_or("TURN_BUDGET_MS", Duration::from_secs(8)),
             can_transfer: fallback_number.is_some(),
+            speculation: early == EarlyReplies::InBothDoors,
             ..voice_call::Config::default()
         };
         if base.turn_budget < Duration::from_secs(1) || base.filler_after >= base.turn_budget {
@@ -113,7 +115,7 @@ impl Config {
             &[("recording", Door::Recording), ("stream", Door::Stream)],
             Door::Recording,
         );
-        let stream = stream_settings(&mut env, filler_after);
+        let stream = stream_settings(&mut env, filler_after, early);
         let assistants = match env.optional("ASSISTANTS_FILE").map(PathBuf::from) {
             None => Assistants::built_in(&base, door),
             Some(path) => Assistants::read(&path, &base, door).unwrap_or_else(|error| {
@@ -189,9 +191,23 @@ impl Config {
     }
 }
 
-fn stream_settings(env: &mut Env, filler_after: Option<Duration>) -> StreamSettings {
+/// Where replies are begun before it is certain what they answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EarlyReplies {
+    Nowhere,
+    InTheStreamDoor,
+    InBothDoors,
+}
+
+fn early_replies(env: &mut Env) -> EarlyReplies {
+    use EarlyReplies::{InBothDoors, InTheStreamDoor, Nowhere};
     // Work that may come to nothing is not worth one of few requests a minute.
-    let has_requests = env.choice_or("GROQ_PLAN", &[("free", false), ("developer", true)], true);
+    let plans = [("free", Nowhere), ("developer", InTheStreamDoor)];
+    let usual = env.choice_or("GROQ_PLAN", &plans, InTheStreamDoor);
+    env.choice_or("SPECULATION", &[("on", InBothDoors), ("stream", InTheStreamDoor), ("off", Nowhere)], usual)
+}
+
+fn stream_settings(env: &mut Env, filler_after: Option<Duration>, early: EarlyReplies) -> StreamSettings {
     let endpoint = Endpoint {
         silence: env.millis_or("ENDPOINT_SILENCE_MS", Endpoint::default().silence),
         long_silence: env.millis_or("ENDPOINT_LONG_SILENCE_MS", Endpoint::default().long_silence),
@@ -205,7 +221,7 @@ fn stream_settings(env: &mut Env, filler_after: Option<Duration>) -> StreamSetti
     StreamSettings {
         filler_after: filler_after.unwrap_or(STREAM_FILLER),
         endpoint,
-        speculation: env.choice_or("SPECULATION", &[("on", true), ("off", false)], has_requests),
+        speculation: early != EarlyReplies::Nowhere,
     }
 }
 

@@ -101,17 +101,8 @@ fn job_id(call_id: &str, turn: TurnId) -> String {
 }
 
 fn to_job(turn: Turn, now: Timestamp) -> NewJob {
-    let Turn {
-        call_id,
-        turn,
-        utterances,
-        earlier_text,
-        history,
-        prompt,
-        language,
-        budget,
-        answered_text,
-    } = turn;
+    let Turn { call_id, turn, utterances, earlier_text, history, prompt, language, budget, answered_text } =
+        turn;
     let mut recordings: Vec<Recording> = utterances.into_iter().flat_map(recordings_of).collect();
     let last = recordings.pop();
     let history: Vec<Value> = history.iter().map(to_message).collect();

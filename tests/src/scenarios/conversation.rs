@@ -3,12 +3,24 @@
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use voice_proto::{
-    relay::v1::{CallState, EndCallRequest, EndReason, GetCallRequest, ListCallsRequest, call_event::Event},
+    relay::v1::{
+        CallState, EndCallRequest, EndReason, GetCallRequest, ListCallsRequest, SpeculationOutcome,
+        TurnTimings, call_event::Event,
+    },
     worker::v1::{WatchJobRequest, job_event},
 };
 
 use super::*;
 use crate::mesh::eventually;
+
+/// Where the time of the first turn went.
+fn timed(watch: &Watch) -> TurnTimings {
+    let timings = watch.seen.iter().find_map(|event| match &event.event {
+        Some(Event::TurnTimings(timings)) => Some(timings.clone()),
+        _ => None,
+    });
+    timings.expect("the turn was timed")
+}
 
 #[tokio::test]
 async fn a_caller_is_greeted_understood_answered_and_may_hang_up() {
@@ -16,11 +28,7 @@ async fn a_caller_is_greeted_understood_answered_and_may_hang_up() {
     let (caller, mut watch) = greeted(&mesh).await;
     ask(&caller, &mut watch).await;
     assert_eq!(replies(&watch).join(" "), ANSWER);
-    let timings = watch.seen.iter().find_map(|event| match &event.event {
-        Some(Event::TurnTimings(timings)) => Some(timings.clone()),
-        _ => None,
-    });
-    let timings = timings.expect("the turn was timed");
+    let timings = timed(&watch);
     let sum: Duration = timings.parts.iter().map(crate::show::part_duration).sum();
     assert_eq!(
         Some(sum),
@@ -30,6 +38,26 @@ async fn a_caller_is_greeted_understood_answered_and_may_hang_up() {
     caller.hang_up().await.unwrap();
     watch.to_end(LIMIT).await.unwrap();
     assert_eq!(mesh.phone.violations().await.unwrap(), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test]
+async fn the_platforms_words_are_answered_before_the_recording_confirms_them() {
+    let mesh = mesh(Options::default().with("SPECULATION", "on")).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    let outcomes: Vec<_> = watch
+        .seen
+        .iter()
+        .filter_map(|event| match &event.event {
+            Some(Event::SpeculationSettled(settled)) => Some(settled.outcome()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes, [SpeculationOutcome::Kept]);
+    assert_eq!(replies(&watch).join(" "), ANSWER);
+    assert_eq!(mesh.groq.chats().await.unwrap().len(), 1, "one reply was written");
+    let won: Duration = timed(&watch).won_duration.unwrap().try_into().unwrap();
+    assert!(!won.is_zero());
 }
 
 #[tokio::test]
