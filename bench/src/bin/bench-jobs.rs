@@ -66,11 +66,21 @@ impl Handler for Provider {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    if let [_, word, url, queue, concurrency, millis] = args.as_slice()
-        && word == "worker"
-    {
-        return work(url, queue, concurrency.parse()?, Duration::from_millis(millis.parse()?)).await;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["worker", url, queue, concurrency, millis] => {
+            return work(url, queue, concurrency.parse()?, Duration::from_millis(millis.parse()?)).await;
+        }
+        ["floor-worker", address] => {
+            println!("{}", json!({ "worker": "ready" }));
+            return floor::work(address);
+        }
+        ["floor-publisher", address] => {
+            println!("{}", json!({ "publisher": "ready" }));
+            return floor::publish(address, WATCHED, INTERVAL).await;
+        }
+        _ => {}
     }
     let folder = tempfile::tempdir()?;
     let (mut redis, url) = own_redis(folder.path()).await?;
@@ -111,11 +121,16 @@ impl Bench {
     }
 
     async fn worker(&self, queue: &str, concurrency: usize, pause: Duration) -> anyhow::Result<Child> {
-        let args = ["worker", &self.url, queue, &concurrency.to_string(), &pause.as_millis().to_string()];
+        self.child(&["worker", &self.url, queue, &concurrency.to_string(), &pause.as_millis().to_string()])
+            .await
+    }
+
+    /// This program in a process of its own.
+    async fn child(&self, args: &[&str]) -> anyhow::Result<Child> {
         let program = std::env::current_exe()?;
-        let args = args.map(str::to_owned);
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let spec = Spec {
-            name: "worker",
+            name: &args[0],
             program: &program,
             args: &args,
             env: &[],
@@ -187,11 +202,17 @@ async fn celery(bench: &Bench) -> anyhow::Result<Celery> {
 async fn trips_and_throughput(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let mut samples: HashMap<&str, Vec<f64>> = HashMap::new();
     let mut keep = |name, value| samples.entry(name).or_default().push(value);
+    // A message of the queue's own, for the floor to carry.
+    let jobs = bench.jobs("sample")?;
+    jobs.enqueue(&jobs.job(TASK)).await?;
+    let message = floor::waiting(bench.address(), "sample")?;
     for round in 1..=ROUNDS {
         println!("round {round} of {ROUNDS}: bare sockets, ours, celery");
-        let address = bench.address().to_owned();
-        let trips = tokio::task::spawn_blocking(move || floor::round_trips(&address, TRIPS)).await??;
-        keep("floor", quantile(&trips, 0.5));
+        let (address, message) = (bench.address().to_owned(), message.clone());
+        let worker = bench.child(&["floor-worker", &address]).await?;
+        let trips = tokio::task::spawn_blocking(move || floor::round_trips(&address, &message, TRIPS));
+        keep("floor", quantile(&trips.await??, 0.5));
+        drop(worker);
         let jobs = bench.jobs("noop")?;
         let worker = bench.worker("noop", FLIGHT, Duration::ZERO).await?;
         let producer = jobs.clone();
@@ -250,9 +271,11 @@ async fn watching(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let _worker = bench.worker("watched", 256, Duration::from_millis(20)).await?;
     run(&jobs).await?;
     for _ in 0..ROUNDS {
-        let address = bench.address().to_owned();
-        let all = tokio::task::spawn_blocking(move || floor::publications(&address, WATCHED, INTERVAL));
+        let listener = floor::Listener::begin(bench.address())?;
+        let publisher = bench.child(&["floor-publisher", bench.address()]).await?;
+        let all = tokio::task::spawn_blocking(move || listener.hear(WATCHED));
         floors.push(quantile(&all.await??, 0.99));
+        drop(publisher);
         let mut watchers = JoinSet::new();
         let mut ticks = tokio::time::interval(INTERVAL);
         for _ in 0..WATCHED {
