@@ -146,7 +146,8 @@ pub(crate) fn frame_end(bytes: &[u8]) -> Option<usize> {
             let end = line + usize::try_from(count()?).map_or(0, |length| length + 2);
             (bytes.len() >= end).then_some(end)
         }
-        b'*' => (0..count()?).try_fold(line, |end, _| Some(end + frame_end(&bytes[end..])?)),
+        b'*' | b'>' => (0..count()?).try_fold(line, |end, _| Some(end + frame_end(&bytes[end..])?)),
+        b'%' => (0..count()? * 2).try_fold(line, |end, _| Some(end + frame_end(&bytes[end..])?)),
         _ => Some(line),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::JobsError;
+use crate::{JobsError, store::Store};
 
 /// Commands of one batch.
 const LARGEST: usize = 64;
@@ -19,34 +19,43 @@ const LARGEST: usize = 64;
 const MOST: usize = 4_096;
 
 type Answer<R> = Result<R, JobsError>;
-type Waiting<T, R> = Vec<(T, oneshot::Sender<Answer<R>>)>;
+type Waiting<T> = Vec<(T, oneshot::Sender<Answer<<T as Command>::Answer>>)>;
+
+/// Something that is said to Redis, with others of its kind.
+pub(crate) trait Command: Sized + Send + 'static {
+    type Answer: Send + 'static;
+
+    /// Says all of them at once; gives as many answers as there are commands.
+    fn carry_out(
+        store: Arc<Store>,
+        commands: Vec<Self>,
+    ) -> impl Future<Output = Answer<Vec<Self::Answer>>> + Send + 'static;
+}
 
 /// One kind of command, batched.
-pub(crate) struct Batch<T, R> {
-    waiting: Mutex<Waiting<T, R>>,
+pub(crate) struct Batch<T: Command> {
+    store: Arc<Store>,
+    waiting: Mutex<Waiting<T>>,
     /// Held by whoever carries a batch out.
     line: Arc<tokio::sync::Mutex<()>>,
     carriers: TaskTracker,
 }
 
-impl<T: Send + 'static, R: Send + 'static> Batch<T, R> {
-    pub(crate) fn new() -> Self {
-        Self { waiting: Mutex::default(), line: Arc::default(), carriers: TaskTracker::new() }
+impl<T: Command> Batch<T> {
+    pub(crate) fn new(store: &Arc<Store>) -> Self {
+        let carriers = TaskTracker::new();
+        Self { store: store.clone(), waiting: Mutex::default(), line: Arc::default(), carriers }
     }
 
-    /// Has `flush` carry an item out, with others. `flush` gives as many answers as it gets items.
-    pub(crate) async fn run<F, W>(&self, item: T, flush: F) -> Answer<R>
-    where
-        F: Fn(Vec<T>) -> W,
-        W: Future<Output = Answer<Vec<R>>> + Send + 'static,
-    {
+    /// Has a command carried out, with others.
+    pub(crate) async fn run(&self, command: T) -> Answer<T::Answer> {
         let (sender, mut answer) = oneshot::channel();
         {
             let mut waiting = self.waiting();
             if waiting.len() >= MOST {
                 return Err(JobsError::Unavailable(format!("{MOST} commands wait for redis already")));
             }
-            waiting.push((item, sender));
+            waiting.push((command, sender));
         }
         loop {
             let line = self.line.clone().lock_owned().await;
@@ -59,9 +68,9 @@ impl<T: Send + 'static, R: Send + 'static> Batch<T, R> {
             let batch = self.next_batch();
             let is_alone = batch.len() == 1;
             let (items, askers): (Vec<T>, Vec<_>) = batch.into_iter().unzip();
-            let flushed = flush(items);
+            let carried = T::carry_out(self.store.clone(), items);
             let carry = async move {
-                tell(askers, flushed.await);
+                tell(askers, carried.await);
                 drop(line);
             };
             if is_alone {
@@ -73,7 +82,7 @@ impl<T: Send + 'static, R: Send + 'static> Batch<T, R> {
         }
     }
 
-    fn next_batch(&self) -> Waiting<T, R> {
+    fn next_batch(&self) -> Waiting<T> {
         let mut waiting = self.waiting();
         if waiting.len() <= LARGEST {
             return mem::take(&mut *waiting);
@@ -82,7 +91,7 @@ impl<T: Send + 'static, R: Send + 'static> Batch<T, R> {
         mem::replace(&mut *waiting, rest)
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting<T, R>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting<T>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,8 @@ pub(crate) const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// A worker that is not heard of for this long is dead, and its jobs are given to others.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
-/// A job whose workers died this often is not given to another one.
+/// A job that has seen so many of its workers die is a suspect: once it was the only one in a dead worker's hands, it
+/// is not given to another.
 const MOST_DEATHS: u32 = 3;
 
 /// Number of the claim of a message that was handed over: it happens once at most, so that its tag tells it.
@@ -85,10 +86,11 @@ impl Owner {
         format!("{}{}", keys::INBOX, self.id)
     }
 
-    /// Reads a message that was handed over by whoever enqueued it.
-    pub(crate) fn read(&self, handed: &str) -> Option<Claimed> {
-        let (raw, tag) = wire::from_entry(handed)?;
-        Some(Claimed { raw, claim: self.claim(tag, HANDED), kind: Kind::Run })
+    /// Reads a message that was handed over by whoever enqueued it: its tag, and the message as it stands in `unacked`.
+    pub(crate) fn read(&self, handed: &str, queue: &str) -> Option<Claimed> {
+        let (tag, entry) = handed.split_once(' ')?;
+        let raw = wire::from_entry(entry, queue)?.to_owned();
+        Some(Claimed { raw, claim: self.claim(tag.to_owned(), HANDED), kind: Kind::Run })
     }
 
     fn claim(&self, tag: String, number: i64) -> Claim {

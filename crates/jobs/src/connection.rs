@@ -15,6 +15,7 @@ use crate::{
     control,
     hub::Hub,
     keys::{self, Keys},
+    line::Line,
     result,
     store::{Claim, Emission, Enqueue, MOST_WAITING, Settlement, Store},
     wire,
@@ -32,10 +33,10 @@ pub(crate) struct Inner {
     pub(crate) broker: Arc<Broker>,
     pub(crate) hub: Hub,
     process: String,
-    enqueues: Batch<Enqueue, i64>,
-    emissions: Batch<Emission, u64>,
-    settlements: Batch<Settlement, bool>,
-    origin: String,
+    enqueues: Batch<Enqueue>,
+    emissions: Batch<Emission>,
+    settlements: Batch<Settlement>,
+    sender: wire::Sender,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -90,16 +91,17 @@ impl Jobs {
     /// When the URL is not one of Redis.
     pub fn connect_as(process: &str, redis_url: &SecretString, queue: &str) -> Result<Self, JobsError> {
         let broker = Arc::new(Broker::from_url(redis_url)?);
-        let store = Arc::new(Store::new(broker.clone(), Keys::new(queue, broker.db()))?);
+        let line = Arc::new(Line::default());
+        let store = Arc::new(Store::new(broker.clone(), Keys::new(queue, broker.db()), line.clone())?);
         let inner = Inner {
+            enqueues: Batch::new(&store),
+            emissions: Batch::new(&store),
+            settlements: Batch::new(&store),
             store,
-            hub: Hub::new(broker.clone(), process),
+            hub: Hub::new(broker.clone(), process, line),
             process: process.to_owned(),
             broker,
-            enqueues: Batch::new(),
-            emissions: Batch::new(),
-            settlements: Batch::new(),
-            origin: format!("gen{}@voicemesh", std::process::id()),
+            sender: wire::Sender::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -118,7 +120,7 @@ impl Jobs {
         check_id(&job.id)?;
         let store = &self.inner.store;
         let tag = Uuid::new_v4().to_string();
-        let message = wire::encode(job, &tag, &store.keys.queue, &self.inner.origin, Timestamp::now());
+        let message = wire::encode(job, &tag, &store.keys.queue, &self.inner.sender, Timestamp::now());
         let item = Enqueue {
             job_id: job.id.clone(),
             tag,
@@ -127,12 +129,7 @@ impl Jobs {
             is_due: job.eta.is_none(),
             call_id: job.call_id.clone().unwrap_or_default(),
         };
-        let store = store.clone();
-        let flush = move |messages| {
-            let store = store.clone();
-            async move { store.enqueue(messages).await }
-        };
-        let waiting = Box::pin(self.inner.enqueues.run(item, flush)).await?;
+        let waiting = Box::pin(self.inner.enqueues.run(item)).await?;
         if waiting < 0 { Err(JobsError::QueueFull(MOST_WAITING)) } else { Ok(()) }
     }
 
@@ -187,24 +184,14 @@ impl Jobs {
 
     /// Adds an event to a job's stream; 0 when the lease was lost.
     pub(crate) async fn emit(&self, job_id: &str, claim: &Claim, event: &Progress) -> Result<u64, JobsError> {
-        let store = self.inner.store.clone();
         let key = Timestamp::now().as_microsecond();
         let item = Emission { job_id: job_id.to_owned(), claim: claim.clone(), event: event.to_text(), key };
-        let flush = move |events| {
-            let store = store.clone();
-            async move { store.emit(events).await }
-        };
-        Box::pin(self.inner.emissions.run(item, flush)).await
+        Box::pin(self.inner.emissions.run(item)).await
     }
 
     /// Lets go of a message; `false` when its lease was lost.
     pub(crate) async fn settle(&self, settlement: Settlement) -> Result<bool, JobsError> {
-        let store = self.inner.store.clone();
-        let flush = move |settlements| {
-            let store = store.clone();
-            async move { store.settle(settlements).await }
-        };
-        Box::pin(self.inner.settlements.run(settlement, flush)).await
+        Box::pin(self.inner.settlements.run(settlement)).await
     }
 
     /// Events of a job after `after`, and its stored result.

@@ -57,9 +57,9 @@ impl Events {
     }
 
     /// Tells of a job, if anybody watches.
-    pub(crate) fn job(&self, kind: &'static str, id: &str, more: Value) {
+    pub(crate) fn job(&self, kind: &'static str, id: &str, more: impl FnOnce() -> Value) {
         if self.are_jobs_watched.load(Ordering::Relaxed) {
-            self.send(kind, json!({ "uuid": id }), more);
+            self.send(kind, json!({ "uuid": id }), more());
         }
     }
 

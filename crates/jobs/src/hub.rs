@@ -2,23 +2,23 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use deadpool_redis::redis::{Msg, aio::PubSubSink};
-use futures::{Stream, StreamExt as _};
+use deadpool_redis::redis::{FromRedisValue as _, PushInfo, PushKind, RedisResult};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
-
+use tokio_util::sync::CancellationToken;
 use voice_redis::Broker;
 
-use crate::keys;
+use crate::{
+    keys,
+    line::{Connected, Line},
+};
 
 /// Watchers that may be waiting to be served.
 const REQUESTS: usize = 1_024;
@@ -68,6 +68,7 @@ pub(crate) struct Hub {
     /// Channels that begin with one of these are this process's own: their news come through two patterns, once for
     /// all.
     own: [String; 2],
+    line: Arc<Line>,
     started: Mutex<Option<Started>>,
 }
 
@@ -80,7 +81,7 @@ struct Started {
 #[derive(Debug)]
 pub(crate) struct Shared {
     own: [String; 2],
-    is_up: AtomicBool,
+    line: Arc<Line>,
     requests: mpsc::Sender<Request>,
     watchers: Mutex<Watchers>,
 }
@@ -93,9 +94,9 @@ struct Watchers {
 }
 
 impl Hub {
-    pub(crate) fn new(broker: Arc<Broker>, process: &str) -> Self {
+    pub(crate) fn new(broker: Arc<Broker>, process: &str, line: Arc<Line>) -> Self {
         let own = [keys::PROGRESS, keys::RESULT].map(|kind| format!("{kind}{process}-"));
-        Self { broker, own, started: Mutex::new(None) }
+        Self { broker, own, line, started: Mutex::new(None) }
     }
 
     /// Follows channels. Once the receiver fires, nothing that is published on them is missed without a note, unless
@@ -107,7 +108,7 @@ impl Hub {
                 let (requests, receiver) = mpsc::channel(REQUESTS);
                 let shared = Arc::new(Shared {
                     own: self.own.clone(),
-                    is_up: AtomicBool::new(false),
+                    line: self.line.clone(),
                     requests,
                     watchers: Mutex::default(),
                 });
@@ -121,7 +122,7 @@ impl Hub {
         let (joined, receiver) = oneshot::channel();
         let id = shared.watchers().join(&channels, notes_sender);
         let others: Vec<String> = channels.into_iter().filter(|channel| !shared.is_own(channel)).collect();
-        if others.is_empty() && shared.is_up.load(Ordering::Acquire) {
+        if others.is_empty() && shared.line.get().is_some() {
             let _ = joined.send(());
         } else {
             let _ = shared.requests.try_send(Request::Join { channels: others, joined });
@@ -139,6 +140,23 @@ impl Shared {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes in what the connection brings besides answers.
+    fn hear(&self, news: PushInfo, lost: &CancellationToken) {
+        let PushInfo { kind, data } = news;
+        let mut words = data.into_iter();
+        match kind {
+            PushKind::Message => {}
+            // The pattern is of no interest.
+            PushKind::PMessage => drop(words.next()),
+            PushKind::Disconnection => return lost.cancel(),
+            _ => return,
+        }
+        let mut word = || String::from_redis_value(words.next()?).ok();
+        if let (Some(channel), Some(payload)) = (word(), word()) {
+            self.watchers().publish(&channel, payload);
+        }
+    }
+
     /// Channels that need a subscription of their own.
     fn channels(&self) -> Vec<String> {
         self.watchers().by_channel.keys().filter(|channel| !self.is_own(channel)).cloned().collect()
@@ -149,11 +167,17 @@ impl Shared {
 async fn run(broker: Arc<Broker>, shared: Arc<Shared>, mut requests: mpsc::Receiver<Request>) {
     let mut backoff = FIRST_BACKOFF;
     loop {
-        if let Ok(connection) = broker.subscriber().await {
+        let lost = CancellationToken::new();
+        let (hearing, ending) = (shared.clone(), lost.clone());
+        let hear = move |news| -> Result<(), Infallible> {
+            hearing.hear(news, &ending);
+            Ok(())
+        };
+        if let Ok(connection) = broker.line(hear).await {
             backoff = FIRST_BACKOFF;
-            let (mut sink, stream) = connection.split();
-            serve(&mut sink, stream, &mut requests, &shared).await;
-            shared.is_up.store(false, Ordering::Release);
+            let serving = serve(Connected { connection, lost: lost.clone() }, &mut requests, &shared);
+            let _ = lost.run_until_cancelled(serving).await;
+            shared.line.set(None);
             tracing::warn!("the subscription to redis was lost");
         }
         tokio::time::sleep(backoff).await;
@@ -163,47 +187,37 @@ async fn run(broker: Arc<Broker>, shared: Arc<Shared>, mut requests: mpsc::Recei
 
 /// Serves watchers until the connection breaks.
 async fn serve(
-    sink: &mut PubSubSink,
-    stream: impl Stream<Item = Msg>,
+    connected: Connected,
     requests: &mut mpsc::Receiver<Request>,
     shared: &Shared,
-) {
-    tokio::pin!(stream);
+) -> RedisResult<()> {
+    let mut connection = connected.connection.clone();
     let patterns = shared.own.each_ref().map(|own| format!("{own}*"));
-    if sink.psubscribe(&patterns[..]).await.is_err() {
-        return;
-    }
+    connection.psubscribe(&patterns[..]).await?;
     let channels = shared.channels();
-    if !channels.is_empty() && sink.subscribe(channels).await.is_err() {
-        return;
+    if !channels.is_empty() {
+        connection.subscribe(channels).await?;
     }
-    shared.is_up.store(true, Ordering::Release);
+    shared.line.set(Some(connected));
     shared.watchers().resync();
-    loop {
-        tokio::select! {
-            message = stream.next() => {
-                let Some(message) = message else { return };
-                let Ok(payload) = message.get_payload::<String>() else { continue };
-                shared.watchers().publish(message.get_channel_name(), &payload);
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Join { channels, joined } => {
+                if !channels.is_empty() {
+                    connection.subscribe(channels).await?;
+                }
+                let _ = joined.send(());
             }
-            request = requests.recv() => match request {
-                None => return,
-                Some(Request::Join { channels, joined }) => {
-                    if !channels.is_empty() && sink.subscribe(channels).await.is_err() {
-                        return;
-                    }
-                    let _ = joined.send(());
+            Request::Leave { mut channels } => {
+                // Somebody else may have come meanwhile.
+                channels.retain(|channel| !shared.watchers().by_channel.contains_key(channel));
+                if !channels.is_empty() {
+                    connection.unsubscribe(channels).await?;
                 }
-                Some(Request::Leave { mut channels }) => {
-                    // Somebody else may have come meanwhile.
-                    channels.retain(|channel| !shared.watchers().by_channel.contains_key(channel));
-                    if !channels.is_empty() && sink.unsubscribe(channels).await.is_err() {
-                        return;
-                    }
-                }
-            },
+            }
         }
     }
+    Ok(())
 }
 
 impl Watchers {
@@ -233,12 +247,11 @@ impl Watchers {
     }
 
     /// Tells everybody on a channel.
-    fn publish(&self, channel: &str, payload: &str) {
+    fn publish(&self, channel: &str, payload: String) {
         for id in self.by_channel.get(channel).into_iter().flatten() {
             let Some((_, notes)) = self.by_id.get(id) else { continue };
             // A watcher that is behind reads what it misses from the stream.
-            let _ =
-                notes.try_send(Note::Published { channel: channel.to_owned(), payload: payload.to_owned() });
+            let _ = notes.try_send(Note::Published { channel: channel.to_owned(), payload: payload.clone() });
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) struct Keys {
     pub(crate) ready: String,
     pub(crate) claims: String,
     pub(crate) deaths: String,
+    pub(crate) suspects: String,
     pub(crate) parked: String,
     pub(crate) dead: String,
 }
@@ -46,6 +47,7 @@ impl Keys {
             ready: format!("voice:ready:{queue}"),
             claims: "voice:claims".into(),
             deaths: format!("voice:deaths:{queue}"),
+            suspects: format!("voice:suspects:{queue}"),
             parked: format!("voice:parked:{queue}"),
             dead: format!("voice:dead:{queue}"),
         }

@@ -14,6 +14,7 @@
 //! | `voice:held:<worker>` | ours: what a worker holds: delivery tag → number of the claim and list it came from |
 //! | `voice:claims` | ours: counter that numbers claims |
 //! | `voice:deaths:<queue>` | ours: how many workers died with a message in hand |
+//! | `voice:suspects:<queue>` | ours: waiting messages of which one may be what kills workers; run one at a time by each |
 //! | `voice:parked:<queue>` | ours: messages whose time has not come, by that time |
 //! | `voice:dead:<queue>` | ours: what nobody could run, with the reason |
 //! | `voice:progress:<id>` | ours: what happened to a job, as a stream and as a channel; kept for an hour |
@@ -31,7 +32,8 @@
 //! without its knowing, and goes back with its next heartbeats; so does one whose claim was never answered. Messages of
 //! other producers, and those that found no hand free, are taken from the lists.
 //!
-//! Ordinary commands go through a pool; waiting for messages and subscriptions have connections of their own.
+//! What somebody waits for goes over one connection, on which the process also hears what is published; other commands
+//! go through a pool. Waiting for messages has a connection of its own.
 
 mod batch;
 mod claim;
@@ -43,6 +45,7 @@ mod events;
 mod hub;
 mod job;
 mod keys;
+mod line;
 mod progress;
 mod queue;
 mod result;

@@ -75,8 +75,9 @@ impl Jobs {
         for step in STEPS {
             pipe.llen(own.list(step));
         }
-        pipe.zcard(&own.parked).hlen(&own.unacked).llen(&own.dead).zcount(&own.leases, now, "+inf");
-        let counts: [u64; 8] =
+        pipe.llen(&own.suspects).zcard(&own.parked).hlen(&own.unacked).llen(&own.dead);
+        pipe.zcount(&own.leases, now, "+inf");
+        let counts: [u64; 9] =
             self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
         let mut pipe = redis::pipe();
         for step in STEPS {
@@ -84,9 +85,9 @@ impl Jobs {
         }
         let next: Vec<Option<String>> =
             self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
-        let [zero, three, six, nine, parked, in_hand, dead, workers] = counts;
+        let [zero, three, six, nine, suspects, parked, in_hand, dead, workers] = counts;
         Ok(QueueStats {
-            waiting: zero + three + six + nine,
+            waiting: zero + three + six + nine + suspects,
             parked,
             in_hand,
             dead,

@@ -1,7 +1,8 @@
 //! Results in Celery's form.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{JobFailure, Progress};
 
@@ -52,23 +53,39 @@ pub(crate) fn revoked(job_id: &str, why: &str, now: Timestamp) -> String {
     write("REVOKED", job_id, &exception, Some(now))
 }
 
+#[derive(Serialize)]
+struct Stored<'a> {
+    status: &'a str,
+    result: &'a Value,
+    traceback: (),
+    children: [(); 0],
+    date_done: Option<String>,
+    task_id: &'a str,
+}
+
 fn write(status: &str, job_id: &str, result: &Value, done: Option<Timestamp>) -> String {
     let date_done = done.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string());
-    json!({
-        "status": status, "result": result, "traceback": null, "children": [], "date_done": date_done,
-        "task_id": job_id,
-    })
-    .to_string()
+    let stored = Stored { status, result, traceback: (), children: [], date_done, task_id: job_id };
+    serde_json::to_string(&stored).expect("a result is plain data")
+}
+
+/// As much of a stored result as tells whether it is ready.
+#[derive(Deserialize)]
+struct Read<'a> {
+    status: String,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
 }
 
 /// What a stored result says of a job's end; `None` while it is not ready. Understands the dict and the bare reply.
 pub(crate) fn outcome(text: &str) -> Option<Progress> {
-    let stored: Value = serde_json::from_str(text).ok()?;
-    let result = &stored["result"];
+    let Read { status, result } = serde_json::from_str(text).ok()?;
+    let result = || serde_json::from_str(result?.get()).ok();
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    match stored["status"].as_str()? {
-        "SUCCESS" => Some(completed(result)),
+    match status.as_str() {
+        "SUCCESS" => Some(completed(&result().unwrap_or_default())),
         "FAILURE" => {
+            let result: Value = result().unwrap_or_default();
             let message = match &result["exc_message"] {
                 Value::Array(args) => args.iter().map(word).collect::<Vec<_>>().join(", "),
                 other => word(other),

@@ -81,6 +81,7 @@ fn names(own: &Keys) -> String {
         ("READY", &own.ready),
         ("CLAIMS", &own.claims),
         ("DEATHS", &own.deaths),
+        ("SUSPECTS", &own.suspects),
         ("PARKED", &own.parked),
         ("DEAD", &own.dead),
     ];
@@ -89,9 +90,10 @@ fn names(own: &Keys) -> String {
     }
     let lists: Vec<String> = STEPS.map(|step| quoted(&own.list(step))).into();
     let _ = writeln!(text, "local LISTS = {{ {} }}", lists.join(", "));
+    for (name, value) in [("RESULT_SECONDS", RESULT_SECONDS), ("PROGRESS_SECONDS", PROGRESS_SECONDS)] {
+        let _ = writeln!(text, "local {name} = '{value}'");
+    }
     let numbers = [
-        ("RESULT_SECONDS", RESULT_SECONDS),
-        ("PROGRESS_SECONDS", PROGRESS_SECONDS),
         ("LEASE_MILLIS", LEASE.as_millis() as u64),
         ("MOST_DEAD", MOST_DEAD),
         ("MOST_WAITING", MOST_WAITING),

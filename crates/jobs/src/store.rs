@@ -1,4 +1,4 @@
-//! Commands to Redis: a pool of connections, and the scripts.
+//! Commands to Redis: a pool of connections, a line for what somebody waits for, and the scripts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,15 @@ use deadpool_redis::redis::{self, ScriptInvocation, aio::MultiplexedConnection};
 use jiff::Timestamp;
 use voice_redis::{Broker, Connection, Pool};
 
-use crate::{JobsError, keys::Keys, result, scripts::Scripts, wire};
+use crate::{
+    JobsError,
+    batch::Command,
+    keys::Keys,
+    line::{Connected, Line},
+    result,
+    scripts::Scripts,
+    wire,
+};
 
 /// Connections for ordinary commands.
 const POOL: usize = 32;
@@ -31,9 +39,7 @@ pub(crate) struct Store {
     pub(crate) scripts: Scripts,
     pub(crate) keys: Keys,
     pub(crate) claims: Link,
-    enqueues: Link,
-    emissions: Link,
-    settlements: Link,
+    line: Arc<Line>,
     pool: Pool,
 }
 
@@ -104,10 +110,9 @@ pub(crate) enum Fate {
 }
 
 impl Store {
-    pub(crate) fn new(broker: Arc<Broker>, keys: Keys) -> Result<Self, JobsError> {
+    pub(crate) fn new(broker: Arc<Broker>, keys: Keys, line: Arc<Line>) -> Result<Self, JobsError> {
         let pool = broker.pool(POOL, COMMAND_TIMEOUT)?;
-        let [claims, enqueues, emissions, settlements] = Default::default();
-        Ok(Self { scripts: Scripts::new(&keys), keys, claims, enqueues, emissions, settlements, pool })
+        Ok(Self { scripts: Scripts::new(&keys), keys, claims: Link::default(), line, pool })
     }
 
     /// Does something with a connection, within the time that a command may take.
@@ -159,31 +164,71 @@ impl Store {
         tokio::time::timeout(COMMAND_TIMEOUT, all).await.map_err(|_| JobsError::Timeout(COMMAND_TIMEOUT))?
     }
 
-    /// Adds messages to their lists; gives for each how many waited before it, or -1 when too many did.
-    pub(crate) async fn enqueue(&self, messages: Vec<Enqueue>) -> Result<Vec<i64>, JobsError> {
-        let mut script = self.scripts.enqueue.prepare_invoke();
+    /// Runs a script on the line, if there is one: the way for what somebody waits for.
+    async fn run_promptly<T: redis::FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, JobsError> {
+        let Some(Connected { mut connection, lost }) = self.line.get() else {
+            return self.run(script).await;
+        };
+        let answer = async {
+            // Redis sends last what it has begun first. Its answer to this is begun before the script publishes
+            // anything, so that whoever waits for the news gets them before this process gets the rest of its answers.
+            redis::cmd("PING").set_no_response(true).query_async::<()>(&mut connection).await?;
+            script.invoke_async(&mut connection).await
+        };
+        match tokio::time::timeout(COMMAND_TIMEOUT, answer).await {
+            // It was lost while nobody used it, or leads to who was the master once.
+            Ok(Err(error)) if voice_redis::is_spent(&error) => {
+                lost.cancel();
+                self.run(script).await
+            }
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                lost.cancel();
+                Err(JobsError::Timeout(COMMAND_TIMEOUT))
+            }
+        }
+    }
+}
+
+/// Adds messages to their lists; gives for each how many waited before it, or -1 when too many did.
+impl Command for Enqueue {
+    type Answer = i64;
+
+    async fn carry_out(store: Arc<Store>, messages: Vec<Self>) -> Result<Vec<i64>, JobsError> {
+        let mut script = store.scripts.enqueue.prepare_invoke();
         let (before, after) = result::around_id(&result::revoked("", "superseded", Timestamp::now()));
         script.arg(before).arg(after);
-        for Enqueue { job_id, tag, list, message, is_due, call_id } in &messages {
-            let entry = wire::entry(message, &self.keys.queue);
+        for Self { job_id, tag, list, message, is_due, call_id } in &messages {
+            let entry = wire::entry(message, &store.keys.queue);
             script.arg(job_id).arg(tag).arg(list).arg(entry).arg(i32::from(*is_due)).arg(call_id);
         }
-        self.run_on(&self.enqueues, &script).await
+        store.run_promptly(&script).await
     }
+}
 
-    /// Adds events; gives for each its number, or 0 when the lease was lost.
-    pub(crate) async fn emit(&self, events: Vec<Emission>) -> Result<Vec<u64>, JobsError> {
-        let mut script = self.scripts.emit.prepare_invoke();
-        for Emission { job_id, claim, event, key } in &events {
+/// Adds events; gives for each its number, or 0 when the lease was lost.
+impl Command for Emission {
+    type Answer = u64;
+
+    async fn carry_out(store: Arc<Store>, events: Vec<Self>) -> Result<Vec<u64>, JobsError> {
+        let mut script = store.scripts.emit.prepare_invoke();
+        for Self { job_id, claim, event, key } in &events {
             script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number).arg(event).arg(*key);
         }
-        self.run_on(&self.emissions, &script).await
+        store.run_promptly(&script).await
     }
+}
 
-    /// Lets go of messages; gives for each whether its lease was still held.
-    pub(crate) async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<bool>, JobsError> {
-        let mut script = self.scripts.settle.prepare_invoke();
-        for Settlement { job_id, claim, result, event, message } in &settlements {
+/// Lets go of messages; gives for each whether its lease was still held.
+impl Command for Settlement {
+    type Answer = bool;
+
+    async fn carry_out(store: Arc<Store>, settlements: Vec<Self>) -> Result<Vec<bool>, JobsError> {
+        let mut script = store.scripts.settle.prepare_invoke();
+        for Self { job_id, claim, result, event, message } in &settlements {
             script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number).arg(result).arg(event);
             match message {
                 Fate::Done => script.arg("done").arg("").arg(""),
@@ -192,6 +237,6 @@ impl Store {
                 Fate::Parked { message, due } => script.arg("park").arg(message).arg(due.as_millisecond()),
             };
         }
-        self.run_on(&self.settlements, &script).await
+        store.run_promptly(&script).await
     }
 }

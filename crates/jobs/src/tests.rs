@@ -183,7 +183,7 @@ async fn what_cannot_be_read_goes_to_the_dead_list_and_stops_nobody() {
             &job("answer"),
             &uuid::Uuid::new_v4().to_string(),
             "celery",
-            "test",
+            &wire::Sender::new(),
             Timestamp::now(),
         );
         let mut message: Value = serde_json::from_str(&text).unwrap();
@@ -374,8 +374,13 @@ async fn what_is_restored_is_marked_as_kombu_marks_it_and_otherwise_unchanged() 
     let jobs = redis.jobs();
     let mut connection = redis.connection().await;
     let bare = r#"{"headers":{},"properties":{"delivery_tag":"t","delivery_info":{ }},"body":"\u00e9 1.50"}"#;
-    let whole =
-        wire::encode(&job("answer"), &uuid::Uuid::new_v4().to_string(), "celery", "test", Timestamp::now());
+    let whole = wire::encode(
+        &job("answer"),
+        &uuid::Uuid::new_v4().to_string(),
+        "celery",
+        &wire::Sender::new(),
+        Timestamp::now(),
+    );
     for before in [bare.to_owned(), whole] {
         let _: () = connection.lpush("celery", &before).await.unwrap();
         assert_eq!(dying(&jobs).await[0].raw, before);
@@ -542,7 +547,13 @@ async fn a_message_whose_handing_over_was_lost_runs_all_the_same() {
     let owner: Vec<String> = connection.lrange("voice:ready:celery", 0, -1).await.unwrap();
     // As when the answer to a claim is lost: Redis says that the worker holds it, and the worker never hears of it.
     let lost = job("answer");
-    let raw = wire::encode(&lost, &uuid::Uuid::new_v4().to_string(), "celery", "test", Timestamp::now());
+    let raw = wire::encode(
+        &lost,
+        &uuid::Uuid::new_v4().to_string(),
+        "celery",
+        &wire::Sender::new(),
+        Timestamp::now(),
+    );
     let message: Value = serde_json::from_str(&raw).unwrap();
     let tag = message["properties"]["delivery_tag"].as_str().unwrap();
     let held = format!("voice:held:{}", owner[0]);
@@ -619,7 +630,7 @@ fn a_job_is_written_as_celery_writes_it() {
         &new,
         &uuid::Uuid::new_v4().to_string(),
         "celery",
-        "gen1@host",
+        &wire::Sender { origin: "gen1@host".into(), ..wire::Sender::new() },
         Timestamp::UNIX_EPOCH,
     ))
     .unwrap();

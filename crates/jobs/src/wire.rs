@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{Job, NewJob};
@@ -16,12 +16,10 @@ pub(crate) const ENQUEUED_AT: &str = "voice_enqueued_at";
 /// Largest message that is accepted, encoded.
 const LARGEST_MESSAGE: usize = 4 * 1024 * 1024;
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Envelope {
     #[serde(default)]
     pub(crate) body: String,
-    #[serde(rename = "content-encoding", default)]
-    pub(crate) content_encoding: Option<String>,
     #[serde(rename = "content-type", default)]
     pub(crate) content_type: Option<String>,
     #[serde(default)]
@@ -119,36 +117,129 @@ impl Envelope {
     }
 }
 
-/// Writes a job as Celery's producers do.
-pub(crate) fn encode(job: &NewJob, tag: &str, queue: &str, origin: &str, now: Timestamp) -> String {
-    let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-    let embed = json!({ "callbacks": null, "errbacks": null, "chain": null, "chord": null });
-    let body = json!([job.args, job.kwargs, embed]).to_string();
-    let mut headers = json!({
-        "lang": "py", "task": job.task, "id": job.id, "shadow": null,
-        "eta": text(job.eta), "expires": text(job.expires), "group": null, "group_index": null,
-        "retries": 0, "timelimit": [null, null],
-        "root_id": job.id, "parent_id": null,
-        // What callers say stays out of what Celery's tools display.
-        "argsrepr": "(...)", "kwargsrepr": "{...}",
-        "origin": origin, "ignore_result": false,
-        "replaced_task_nesting": 0, "stamped_headers": null, "stamps": {},
-        ENQUEUED_AT: now.as_millisecond(),
-    });
-    if let Value::Object(headers) = &mut headers {
-        headers.extend(job.headers.clone());
-    }
-    message(
-        &body,
-        &headers,
-        json!({
-            "correlation_id": job.id, "reply_to": Uuid::new_v4(), "delivery_tag": tag,
-            "delivery_info": { "exchange": "", "routing_key": queue }, "priority": job.priority,
-        }),
-    )
+/// Who sends messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// As Celery names producers.
+    pub(crate) origin: String,
+    /// Where answers by message would go; nobody sends any, and Celery's own is one for each thread.
+    pub(crate) reply_to: Uuid,
 }
 
-/// Writes a message with a base64 body.
+impl Sender {
+    pub(crate) fn new() -> Self {
+        Self { origin: format!("gen{}@voicemesh", std::process::id()), reply_to: Uuid::new_v4() }
+    }
+}
+
+#[derive(Serialize)]
+struct Written<H, P> {
+    body: String,
+    #[serde(rename = "content-encoding")]
+    content_encoding: &'static str,
+    #[serde(rename = "content-type")]
+    content_type: &'static str,
+    headers: H,
+    properties: P,
+}
+
+#[derive(Serialize)]
+struct JobHeaders<'a> {
+    lang: &'static str,
+    task: &'a str,
+    id: &'a str,
+    shadow: (),
+    eta: Option<Timestamp>,
+    expires: Option<Timestamp>,
+    group: (),
+    group_index: (),
+    retries: u32,
+    timelimit: [(); 2],
+    root_id: &'a str,
+    parent_id: (),
+    argsrepr: &'static str,
+    kwargsrepr: &'static str,
+    origin: &'a str,
+    ignore_result: bool,
+    replaced_task_nesting: u32,
+    stamped_headers: (),
+    stamps: Nothing,
+    #[serde(rename = "voice_enqueued_at")]
+    enqueued_at: i64,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct JobProperties<'a> {
+    correlation_id: &'a str,
+    reply_to: Uuid,
+    delivery_mode: u8,
+    delivery_info: Route<'a>,
+    priority: u8,
+    body_encoding: &'static str,
+    delivery_tag: &'a str,
+}
+
+#[derive(Serialize)]
+struct Route<'a> {
+    exchange: &'static str,
+    routing_key: &'a str,
+}
+
+/// What is to be done with the job's result: nothing.
+#[derive(Default, Serialize)]
+struct Embed {
+    callbacks: (),
+    chain: (),
+    chord: (),
+    errbacks: (),
+}
+
+/// An empty object.
+#[derive(Serialize)]
+struct Nothing {}
+
+/// Writes a job as Celery's producers do.
+pub(crate) fn encode(job: &NewJob, tag: &str, queue: &str, sender: &Sender, now: Timestamp) -> String {
+    let body = text(&(&job.args, &job.kwargs, Embed::default()));
+    let headers = JobHeaders {
+        lang: "py",
+        task: &job.task,
+        id: &job.id,
+        shadow: (),
+        eta: job.eta,
+        expires: job.expires,
+        group: (),
+        group_index: (),
+        retries: 0,
+        timelimit: [(); 2],
+        root_id: &job.id,
+        parent_id: (),
+        // What callers say stays out of what Celery's tools display.
+        argsrepr: "(...)",
+        kwargsrepr: "{...}",
+        origin: &sender.origin,
+        ignore_result: false,
+        replaced_task_nesting: 0,
+        stamped_headers: (),
+        stamps: Nothing {},
+        enqueued_at: now.as_millisecond(),
+        more: &job.headers,
+    };
+    let properties = JobProperties {
+        correlation_id: &job.id,
+        reply_to: sender.reply_to,
+        delivery_mode: 2,
+        delivery_info: Route { exchange: "", routing_key: queue },
+        priority: job.priority,
+        body_encoding: "base64",
+        delivery_tag: tag,
+    };
+    written(&body, headers, properties)
+}
+
+/// Writes a message of no job.
 pub(crate) fn message(body: &str, headers: &Value, more: Value) -> String {
     let mut properties = json!({
         "delivery_mode": 2, "priority": 0, "body_encoding": "base64", "delivery_tag": Uuid::new_v4(),
@@ -156,24 +247,30 @@ pub(crate) fn message(body: &str, headers: &Value, more: Value) -> String {
     if let (Value::Object(properties), Value::Object(more)) = (&mut properties, more) {
         properties.extend(more);
     }
-    json!({
-        "body": STANDARD.encode(body), "content-encoding": "utf-8", "content-type": "application/json",
-        "headers": headers, "properties": properties,
-    })
-    .to_string()
+    written(body, headers, properties)
+}
+
+fn written(body: &str, headers: impl Serialize, properties: impl Serialize) -> String {
+    let (content_encoding, content_type) = ("utf-8", "application/json");
+    text(&Written { body: STANDARD.encode(body), content_encoding, content_type, headers, properties })
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it is plain data")
 }
 
 /// A message as it stands in `unacked`, with where a producer of ours sends it.
 pub(crate) fn entry(message: &str, queue: &str) -> String {
-    format!("[{message}, \"\", {}]", Value::from(queue))
+    format!("[{message}{}", entry_end(queue))
 }
 
-/// The message of an entry that `entry` wrote, and its delivery tag.
-pub(crate) fn from_entry(entry: &str) -> Option<(String, String)> {
-    let (message, _, _): (&RawValue, String, String) = serde_json::from_str(entry).ok()?;
-    let envelope = Envelope::parse(message.get()).ok()?;
-    let tag = envelope.properties.get("delivery_tag")?.as_str()?.to_owned();
-    Some((message.get().to_owned(), tag))
+/// The message of an entry that `entry` wrote.
+pub(crate) fn from_entry<'a>(entry: &'a str, queue: &str) -> Option<&'a str> {
+    entry.strip_prefix('[')?.strip_suffix(&entry_end(queue))
+}
+
+fn entry_end(queue: &str) -> String {
+    format!(", \"\", {}]", Value::from(queue))
 }
 
 /// The message of the next attempt: the same job, one retry more, not before `eta`.

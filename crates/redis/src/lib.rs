@@ -13,8 +13,8 @@ use std::{
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_redis::redis::{
     self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _,
-    RedisError, RedisResult, Value,
-    aio::{MultiplexedConnection, PubSub},
+    ProtocolVersion, RedisError, RedisResult, Value,
+    aio::{AsyncPushSender, MultiplexedConnection, PubSub},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use futures::FutureExt as _;
@@ -124,18 +124,32 @@ impl Broker {
     /// As [`Self::connect`].
     pub async fn connect_with(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
         let connecting = async {
-            let client = self.client().await?;
+            let client = self.client(&self.info).await?;
             client.get_multiplexed_async_connection_with_config(config).await
         };
         within(CONNECT_TIMEOUT, connecting).await
     }
 
-    /// A connection for subscriptions.
+    /// A connection for subscriptions alone.
     ///
     /// # Errors
     /// As [`Self::connect`].
     pub async fn subscriber(&self) -> RedisResult<PubSub> {
-        within(CONNECT_TIMEOUT, async { self.client().await?.get_async_pubsub().await }).await
+        within(CONNECT_TIMEOUT, async { self.client(&self.info).await?.get_async_pubsub().await }).await
+    }
+
+    /// A connection for commands and subscriptions alike. What is published goes to `hear`, which must not block; so does
+    /// the news that the connection is gone. Commands have no time limit of its own.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], and when Redis is older than 6.
+    pub async fn line(&self, hear: impl AsyncPushSender) -> RedisResult<MultiplexedConnection> {
+        let settings = self.info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let info = self.info.clone().set_redis_settings(settings);
+        let config = AsyncConnectionConfig::new().set_push_sender(hear).set_response_timeout(None);
+        let connecting =
+            async { self.client(&info).await?.get_multiplexed_async_connection_with_config(&config).await };
+        within(CONNECT_TIMEOUT, connecting).await
     }
 
     /// A pool of connections for ordinary commands, for one of which one waits for `patience` at most.
@@ -152,10 +166,10 @@ impl Broker {
         pool.build().map_err(bad)
     }
 
-    async fn client(&self) -> RedisResult<Client> {
+    async fn client(&self, info: &ConnectionInfo) -> RedisResult<Client> {
         match &self.sentinels {
-            None => Client::open(self.info.clone()),
-            Some(sentinels) => sentinels.master(&self.info).boxed().await,
+            None => Client::open(info.clone()),
+            Some(sentinels) => sentinels.master(info).boxed().await,
         }
     }
 }

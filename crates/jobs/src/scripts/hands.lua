@@ -1,10 +1,13 @@
 -- What puts messages into workers' hands.
 
--- Renews a worker's lease, and writes down what others need to know of it: how many jobs it runs at once, and what
--- is told of a job that it starts.
+-- Renews a worker's lease, and writes down what others need to know of it: until when it holds, how many jobs it runs at
+-- once, and what is told of a job that it starts.
 local function enlist(worker, slots, event, before, after)
-  redis.call('ZADD', LEASES, 'GT', MILLIS + LEASE_MILLIS, worker)
-  redis.call('HSET', WORKER .. worker, 'slots', slots, 'event', event, 'before', before, 'after', after)
+  local lease = millis() + LEASE_MILLIS
+  redis.call('ZADD', LEASES, 'GT', lease, worker)
+  redis.call(
+    'HSET', WORKER .. worker, 'until', lease, 'slots', slots, 'event', event, 'before', before, 'after', after
+  )
   redis.call('EXPIRE', WORKER .. worker, PROGRESS_SECONDS)
 end
 
@@ -16,9 +19,10 @@ local function hold(worker, tag, entry, claim, list)
   redis.call('HSET', HELD .. worker, tag, claim .. ' ' .. list)
 end
 
--- Notes that a worker has started a job.
-local function start(worker, id)
-  local card = redis.call('HMGET', WORKER .. worker, 'event', 'before', 'after')
-  store_for(id, card[2], card[3])
-  emit(id, card[1])
+-- Takes a message out of kombu's hands; gives its text.
+local function release(tag)
+  local entry = redis.call('HGET', UNACKED, tag)
+  redis.call('HDEL', UNACKED, tag)
+  redis.call('ZREM', UNACKED_INDEX, tag)
+  return entry and string.match(entry, ENTRY)
 end

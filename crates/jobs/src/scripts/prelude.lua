@@ -1,24 +1,28 @@
 -- What several scripts do. Names of keys, limits and times stand before this, written from Rust.
 
+-- Numbers are kept as texts where nobody counts with them: Lua writes a number in a slow way.
+
 local clock = redis.call('TIME')
-local MICROS = clock[1] .. string.format('%06d', clock[2])
-local SECONDS = clock[1] .. '.' .. string.format('%06d', clock[2])
-local MILLIS = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local fraction = string.sub('00000' .. clock[2], -6)
+local MICROS = clock[1] .. fraction
+local SECONDS = clock[1] .. '.' .. fraction
 
 -- What stands in `unacked`: a message between brackets, with the exchange and the key that it was sent with.
 local ENTRY = '^%[(.*), "[^"]*", "[^"]*"%]$'
 
+local function millis() return clock[1] * 1000 + math.floor(clock[2] / 1000) end
 local function text(value) return type(value) == 'string' and value or nil end
 local function table_of(value) return type(value) == 'table' and value or {} end
 
 -- Adds an event to a job's stream, numbered without gaps from 1, and publishes it on the channel of the same name.
--- `key` tells it from other events of the job, where the same one may be said twice.
-local function emit(id, event, key)
+-- `key` tells it from other events of the job, where the same one may be said twice; `length` is that of the stream, if
+-- it is known.
+local function emit(id, event, key, length)
   local stream = PROGRESS .. id
   -- Nothing is ever removed from a stream, so that its length is its last number.
-  local n = redis.call('XLEN', stream) + 1
+  local n = tostring((length or redis.call('XLEN', stream)) + 1)
   redis.call('XADD', stream, n .. '-0', 'at', MICROS, 'event', event, 'key', key or '')
-  if n == 1 then redis.call('EXPIRE', stream, PROGRESS_SECONDS) end
+  if n == '1' then redis.call('EXPIRE', stream, PROGRESS_SECONDS) end
   redis.call('PUBLISH', stream, n .. ' ' .. MICROS .. ' ' .. event)
   return n
 end

@@ -11,7 +11,8 @@ for a = 1, #ARGV, 9 do
     redis.call('HDEL', HELD .. worker, tag)
     redis.call('HDEL', UNACKED, tag)
     redis.call('ZREM', UNACKED_INDEX, tag)
-    redis.call('HDEL', DEATHS, tag)
+    -- What was handed over has been in no other hands before.
+    if ARGV[a + 3] ~= '0' then redis.call('HDEL', DEATHS, tag) end
     -- In this order: whoever follows the events is done with the last one, and need not look for the result.
     if ARGV[a + 5] ~= '' then emit(id, ARGV[a + 5]) end
     if ARGV[a + 4] ~= '' then store(id, ARGV[a + 4]) end
