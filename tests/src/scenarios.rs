@@ -14,6 +14,7 @@ mod line;
 mod lines;
 mod links;
 mod outbound;
+mod poison;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;

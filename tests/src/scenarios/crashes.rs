@@ -18,7 +18,7 @@ use crate::{
     wire::{Point, QUEUE, Stop, When, Wire},
 };
 
-const TASK: &str = "get_llm_response_task";
+pub(super) const TASK: &str = "get_llm_response_task";
 
 /// What a worker does right after a job's end is done by then.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -28,7 +28,7 @@ const AT_ONCE: usize = 4;
 
 /// Which way a job goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// Straight to its result.
     Straight,
     /// Its time has not come when it is claimed.
@@ -135,14 +135,16 @@ async fn attempt(step: Step, when: When, fault: Fault) -> anyhow::Result<()> {
 }
 
 /// A Redis, a provider, a worker behind a bad wire, and one job.
-struct Plant {
+pub(super) struct Plant {
     folder: std::path::PathBuf,
     redis_url: String,
     groq: GroqSim,
     wire: Wire,
-    workers: Vec<Child>,
-    jobs: Jobs,
+    pub(super) workers: Vec<Child>,
+    pub(super) jobs: Jobs,
     job_id: String,
+    /// Where the recording of the job is.
+    pub(super) recording: String,
     probe: Probe,
     /// Hears every result of the job that is published.
     results: Probe,
@@ -152,7 +154,7 @@ struct Plant {
 }
 
 impl Plant {
-    async fn build(way: Way) -> anyhow::Result<Self> {
+    pub(super) async fn build(way: Way) -> anyhow::Result<Self> {
         let folder = target_folder().join("mesh").join(uuid::Uuid::new_v4().simple().to_string());
         std::fs::create_dir_all(&folder)?;
         let (redis, redis_url) = own_redis(&folder).await?;
@@ -170,7 +172,8 @@ impl Plant {
         let mut recordings = JoinSet::new();
         let url = hosted(spoken(QUESTION).await?, &mut recordings).await?;
         let jobs = Jobs::connect(&redis_url.clone().into(), QUEUE)?;
-        let mut job = NewJob { args: vec!["call-1".into(), url.into(), json!([])], ..NewJob::new(TASK) };
+        let mut job =
+            NewJob { args: vec!["call-1".into(), url.clone().into(), json!([])], ..NewJob::new(TASK) };
         let mut results = Probe::connect(&redis_url).await?;
         results.ask(&["SUBSCRIBE", &format!("celery-task-meta-{}", job.id)]).await?;
         match way {
@@ -195,6 +198,7 @@ impl Plant {
             workers: Vec::new(),
             jobs,
             job_id: job.id,
+            recording: url,
             probe,
             results,
             _redis: redis,
@@ -236,7 +240,7 @@ impl Plant {
     }
 
     /// Another worker, with a good line and a provider that is well.
-    async fn replace_worker(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn replace_worker(&mut self) -> anyhow::Result<()> {
         self.groq.faults(json!({ "stt": null })).await?;
         self.hire("second", &self.redis_url.clone()).await
     }
