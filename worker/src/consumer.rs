@@ -36,13 +36,16 @@ impl Handler for Turns {
         let turns = self.clone();
         let trace = job.headers.get("traceparent").and_then(Value::as_str).and_then(TraceContext::parse);
         let trace = trace.map_or_else(TraceContext::start, TraceContext::child);
-        Box::pin(trace.scope(async move { turns.take(&job, &progress).await }))
+        Box::pin(trace.scope(async move { turns.take(job, &progress).await }))
     }
 }
 
 impl Turns {
-    async fn take(&self, job: &Job, progress: &ProgressSink) -> Result<Value, JobFailure> {
-        let mut request = TurnRequest::try_from(job)?;
+    async fn take(&self, job: Job, progress: &ProgressSink) -> Result<Value, JobFailure> {
+        let mut request = TurnRequest::try_from(&job)?;
+        let job_id = job.id.clone();
+        // Its headers and arguments would be held for as long as the providers take.
+        drop(job);
         let wants_bare_reply = request.wants_bare_reply;
         // Somebody waits on the telephone: an apology now is better than a reply after another attempt.
         let is_awaited = request.deadline.is_some();
@@ -52,7 +55,7 @@ impl Turns {
         let said = listen::to_recordings(&self.ports, pieces, language.as_deref(), deadline, &sink);
         let Outcome { transcript, reply } =
             turn::run(&self.ports, request, said, deadline, &sink).await.map_err(|error| {
-                tracing::warn!(job.id = %job.id, reason = error.reason, %error, "a turn has failed");
+                tracing::warn!(job.id = %job_id, reason = error.reason, %error, "a turn has failed");
                 TurnError { is_retryable: error.is_retryable && !is_awaited, ..error }
             })?;
         Ok(if wants_bare_reply {

@@ -56,7 +56,7 @@ pub struct NewJob {
     pub args: Vec<Value>,
     /// Keyword arguments.
     pub kwargs: Map<String, Value>,
-    /// Further headers.
+    /// Further headers, none of Celery's own among them.
     pub headers: Map<String, Value>,
     /// The call that it belongs to. A call has one waiting job at most: a newer one takes the place of one that no
     /// worker has begun, which is revoked.

@@ -168,9 +168,12 @@ async fn run(broker: Arc<Broker>, shared: Arc<Shared>, mut requests: mpsc::Recei
     let mut backoff = FIRST_BACKOFF;
     loop {
         let lost = CancellationToken::new();
-        let (hearing, ending) = (shared.clone(), lost.clone());
+        // The connection, which is kept in there, must not keep it alive.
+        let (hearing, ending) = (Arc::downgrade(&shared), lost.clone());
         let hear = move |news| -> Result<(), Infallible> {
-            hearing.hear(news, &ending);
+            if let Some(shared) = hearing.upgrade() {
+                shared.hear(news, &ending);
+            }
             Ok(())
         };
         if let Ok(connection) = broker.line(hear).await {

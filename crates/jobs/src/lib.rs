@@ -8,7 +8,7 @@
 //! | `celery-task-meta-<id>` | the result, as key and as channel |
 //! | `/<db>.celery.pidbox`, `/<db>.celeryev/…` | Celery's remote control and events |
 //! | `voice:leases:<queue>` | ours: workers, by the moment at which their lease runs out |
-//! | `voice:worker:<worker>` | ours: how many jobs a worker runs at once, and what is told of a job that it starts |
+//! | `voice:worker:<worker>` | ours: until when a worker's lease holds, how many jobs it runs at once, and what is told of a job that it starts |
 //! | `voice:ready:<queue>` | ours: workers to which new jobs are handed, the one that was served last at the end |
 //! | `voice:inbox:<worker>` | ours: channel on which a worker is handed jobs that have been claimed for it |
 //! | `voice:held:<worker>` | ours: what a worker holds: delivery tag → number of the claim and list it came from |
@@ -18,7 +18,7 @@
 //! | `voice:parked:<queue>` | ours: messages whose time has not come, by that time |
 //! | `voice:dead:<queue>` | ours: what nobody could run, with the reason |
 //! | `voice:progress:<id>` | ours: what happened to a job, as a stream and as a channel; kept for an hour |
-//! | `voice:known:<id>` | ours: that a job exists, before anybody has claimed it |
+//! | `voice:known:<id>` | ours: that a job exists which nobody has claimed yet |
 //! | `voice:call:<call>` | ours: the newest job of a call |
 //! | `voice:revoked:<id>` | ours: a revocation, for workers that start later |
 //!

@@ -15,8 +15,9 @@ use self::redis::Redis;
 use crate::{
     Consumer, ConsumerConfig, Handler, Job, JobFailure, Jobs, JobsError, NewJob, Progress, ProgressEvent,
     ProgressSink,
+    batch::Command as _,
     claim::{Claimed, Heartbeat, Owner, Tended},
-    store::{Fate, Settlement},
+    store::{Enqueue, Fate, Settlement},
     wire,
 };
 
@@ -438,15 +439,22 @@ async fn time_limits_end_a_job_softly_or_hard() {
     let redis = Redis::start().await;
     let jobs = redis.jobs();
     let _worker = worker(&jobs);
-    let limited = |limits: Value, args: Vec<Value>| {
-        let headers = json!({ "timelimit": limits }).as_object().unwrap().clone();
-        NewJob { args, headers, ..job("slow") }
+    let mut connection = redis.connection().await;
+    // As Celery's own producers limit it.
+    let mut ended = async |limits: Value, args: Vec<Value>| {
+        let new = NewJob { args, ..job("slow") };
+        let tag = uuid::Uuid::new_v4().to_string();
+        let text = wire::encode(&new, &tag, "celery", &wire::Sender::new(), Timestamp::now());
+        let mut message: Value = serde_json::from_str(&text).unwrap();
+        message["headers"]["timelimit"] = limits;
+        let _: () = connection.lpush("celery", message.to_string()).await.unwrap();
+        all(jobs.watch(&new.id, 0)).await.pop()
     };
-    let last = all(jobs.run(limited(json!([0.2, null]), vec!["slow".into(), 1.into()]))).await.pop();
+    let last = ended(json!([0.2, null]), vec!["slow".into(), 1.into()]).await;
     assert!(matches!(last, Some(Progress::Failed { reason, .. }) if reason == "TimeLimitExceeded"));
-    let last = all(jobs.run(limited(json!([0.4, 0.1]), vec!["slow".into(), 1.into()]))).await.pop();
+    let last = ended(json!([0.4, 0.1]), vec!["slow".into(), 1.into()]).await;
     assert!(matches!(last, Some(Progress::Failed { reason, .. }) if reason == "SoftTimeLimitExceeded"));
-    let last = all(jobs.run(limited(json!([null, 0.1]), vec!["slow".into()]))).await.pop();
+    let last = ended(json!([null, 0.1]), vec!["slow".into()]).await;
     assert!(matches!(last, Some(Progress::Completed { reply, .. }) if reply == "in time"));
 }
 
@@ -535,6 +543,52 @@ async fn a_new_job_is_handed_to_a_worker_that_has_a_hand_free_and_only_to_such()
     assert_eq!((stats.waiting, stats.in_hand), (1, 4), "four hands, four jobs");
     jobs.revoke(&busy[0].id).await.unwrap();
     assert_eq!(all(jobs.watch(&fifth.id, 0)).await, whole_turn());
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_listen_is_handed_nothing() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    // It lives, and has hands free.
+    let heartbeat = Heartbeat { slots: 4, lost: Vec::new() };
+    jobs.tend(&Owner::new("deaf@test"), &heartbeat).await.unwrap();
+    let new = job("answer");
+    jobs.enqueue(&new).await.unwrap();
+    let stats = jobs.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.in_hand), (1, 0));
+    let _worker = worker(&jobs);
+    assert_eq!(stored(&redis, &new.id).await["status"], "SUCCESS");
+}
+
+#[tokio::test]
+async fn a_producer_that_says_the_same_again_enqueues_nothing_more() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    let again = async |new: &NewJob| {
+        let tag = format!("tag of {}", new.id);
+        let message = wire::encode(new, &tag, "celery", &wire::Sender::new(), Timestamp::now());
+        let (job_id, list, call_id) = (new.id.clone(), "celery".to_owned(), String::new());
+        let enqueue = Enqueue { job_id, tag, list, message, is_due: true, call_id };
+        Enqueue::carry_out(jobs.inner.store.clone(), vec![enqueue]).await.unwrap();
+    };
+    let waiting = job("answer");
+    again(&waiting).await;
+    again(&waiting).await;
+    assert_eq!(jobs.stats().await.unwrap().waiting, 1);
+    let _worker = worker(&jobs);
+    assert_eq!(all(jobs.watch(&waiting.id, 0)).await, whole_turn());
+    is_ready(&redis).await;
+    // Handed over, and said again while it runs and when it has failed.
+    let (running, failed) = (job("hang"), job("fail"));
+    for new in [&running, &failed] {
+        again(new).await;
+    }
+    assert!(matches!(all(jobs.watch(&failed.id, 0)).await.pop(), Some(Progress::Failed { .. })));
+    for new in [&running, &failed] {
+        again(new).await;
+    }
+    let stats = jobs.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.in_hand), (0, 1), "the one that hangs");
 }
 
 #[tokio::test]
