@@ -8,7 +8,7 @@ BUF := tests/sdk/node_modules/.bin/buf
 RELEASED := proto/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check api-docs release-contract bench bench-turn bench-jobs bench-speech setup voice
+.PHONY: help demo up test check api-docs release-contract bench bench-turn bench-jobs bench-speech bench-calls soak setup voice
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,7 +43,7 @@ release-contract: ## make the contracts as they are the released ones (docs/cont
 	@tests/setup.sh check
 	$(BUF) build --exclude-source-info -o $(RELEASED)
 
-bench: bench-turn bench-jobs bench-speech ## every benchmark
+bench: bench-turn bench-jobs bench-speech bench-calls ## every benchmark
 
 bench-turn: ## what the mesh adds to a turn, and the longest silence of every fault
 	@tests/setup.sh demo
@@ -59,6 +59,16 @@ bench-speech: ## the speech service beside ffmpeg, nginx, piper-tts and espeak-n
 	@tests/setup.sh bench
 	@$(CARGO_RELEASE)
 	@target/release/bench-speech
+
+bench-calls: ## the stream door under load: callers who talk and interrupt, ever more of them
+	@tests/setup.sh bench
+	@$(CARGO_RELEASE)
+	@target/release/bench-calls
+
+soak: ## a thousand silent calls for ten minutes, then ten thousand short ones: everything is given back
+	@tests/setup.sh bench
+	@$(CARGO_RELEASE)
+	@target/release/soak $(SIZE)
 
 voice: ## install a Piper voice: NAME=… FROM=<URL or path of its .onnx> [SHA256=…]
 	@tests/voice.sh "$(NAME)" "$(FROM)" "$(SHA256)"

@@ -1,5 +1,6 @@
 //! What every benchmark needs: a table for people, JSON for machines, and the numbers in between.
 
+pub mod calls;
 pub mod floor;
 pub mod process;
 pub mod speech;

@@ -16,6 +16,11 @@ pub fn cpu_seconds(pid: u32) -> f64 {
     ticks as f64 / 100.0
 }
 
+/// Seconds of CPU of this process alone.
+pub fn own_cpu_seconds() -> f64 {
+    read(std::process::id()).map_or(0.0, |stat| stat.ticks as f64 / 100.0)
+}
+
 /// Resident memory of a process, in megabytes.
 pub fn resident_mb(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

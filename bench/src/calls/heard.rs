@@ -1,0 +1,240 @@
+//! Whether what the mesh says was heard is what could be heard. The truth is flite's own: it tells when each sound ends, and
+//! the carrier's books tell how far the answer had been played when it was cut off.
+
+use std::{
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use tests::{
+    mesh::{CONTEXT, Mesh, Options},
+    speech::{spoken, words},
+};
+use tokio::{
+    process::Command,
+    sync::mpsc,
+    task::JoinSet,
+    time::{interval, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use voice_audio::{FRAME_SAMPLES, mulaw};
+use voice_proto::relay::v1::{
+    CallerAudio, ConverseConfig, ConverseRequest, ConverseResponse, PlaybackInterrupted, PlaybackKind,
+    call_event::Event, converse_request::Payload as Sent, converse_response::Payload as Got,
+};
+
+use super::{
+    carrier::{Carrier, FRAME},
+    utterance::{Near, Utterance},
+};
+
+const CALLERS: u32 = 5;
+const INTERRUPTIONS: usize = 20;
+const QUESTION: &str = "Could you tell me more about it";
+/// Two clauses of plain words, the way they are cut: the first alone, the rest together.
+const CLAUSES: [&str; 2] = [
+    "The shop is open every day.",
+    "We sell fresh bread and warm coffee in the morning, and in the evening there is soup with cheese for everyone who is hungry.",
+];
+/// Louder than this, a frame is sound.
+const SOUND: f32 = 0.01;
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// One interruption: the words that the mesh takes for heard, and those that could be heard.
+#[derive(Clone, Copy, Debug)]
+struct Interruption {
+    told: usize,
+    truth: usize,
+}
+
+/// The share of interruptions after which the words that the mesh takes for heard are those that could be heard, give or take one.
+///
+/// # Errors
+/// When the mesh cannot be started or a call breaks.
+pub async fn within_one_word_percent() -> anyhow::Result<f64> {
+    let canned = format!("canned={QUESTION}");
+    let options = Options {
+        groq_args: ["--stt", &canned, "--tts", "real"].map(str::to_owned).to_vec(),
+        ..Options::default()
+    };
+    let mesh = Mesh::start(options.with("CALL_AUDIO", "stream")).await?;
+    mesh.groq.script(&[("", &CLAUSES.join(" "))]).await?;
+    let question = Arc::new(Utterance::of(&spoken(QUESTION).await?)?);
+    let mut truth = Vec::new();
+    for clause in CLAUSES {
+        truth.push(ends(clause).await?);
+    }
+    let truth = Arc::new(truth);
+    let mut calls = JoinSet::new();
+    for seed in 0..CALLERS {
+        calls.spawn(interrupting(mesh.relay().await?, question.clone(), truth.clone(), seed));
+    }
+    let mut all = Vec::new();
+    while let Some(ended) = calls.join_next().await {
+        all.extend(ended??);
+    }
+    ensure!(!all.is_empty(), "nothing was interrupted");
+    let near = all.iter().filter(|one| one.told.abs_diff(one.truth) <= 1).count();
+    for far in all.iter().filter(|one| one.told.abs_diff(one.truth) > 1) {
+        println!("heard {} words, told {}", far.truth, far.told);
+    }
+    Ok(near as f64 * 100.0 / all.len() as f64)
+}
+
+/// When each word of a text is over, from its first sound.
+async fn ends(text: &str) -> anyhow::Result<Vec<Duration>> {
+    let segments = flite(&["-psdur"], text).await?;
+    let segments: Vec<(&str, f64)> = segments
+        .split_whitespace()
+        .filter_map(|segment| segment.split_once(':'))
+        .map(|(sound, end)| Ok((sound, end.parse()?)))
+        .collect::<anyhow::Result<_>>()?;
+    let first = segments.iter().position(|(sound, _)| *sound != "pau").context("no sound")?;
+    let begin = if first == 0 { 0.0 } else { segments[first - 1].1 };
+    let mut sounds = segments.iter().filter(|(sound, _)| *sound != "pau");
+    let mut ends = Vec::new();
+    for word in words(text).split(' ') {
+        let alone = flite(&["-ps"], word).await?;
+        let count = alone.split_whitespace().filter(|sound| *sound != "pau").count();
+        let last =
+            sounds.by_ref().take(count).last().with_context(|| format!("no sounds are left for {word}"))?;
+        ends.push(Duration::from_secs_f64((last.1 - begin).max(0.0)));
+    }
+    Ok(ends)
+}
+
+async fn flite(options: &[&str], text: &str) -> anyhow::Result<String> {
+    let mut command = Command::new("flite");
+    command.args(["-voice", "rms", "-t", text, "-o", "none"]).args(options);
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    Ok(String::from_utf8(timeout(LIMIT, output).await??.stdout)?)
+}
+
+struct Listener {
+    carrier: Carrier,
+    /// Clauses of the answer as they came: when each of their frames begins to sound, and whether it has sound.
+    clauses: Vec<Vec<(Instant, bool)>>,
+    is_between: bool,
+    /// When the last frame that came is over.
+    end: Instant,
+}
+
+impl Listener {
+    fn audio(&mut self, now: Instant, bytes: &[u8]) {
+        self.carrier.audio(now, bytes);
+        if std::mem::take(&mut self.is_between) {
+            self.clauses.push(Vec::new());
+        }
+        let clause = self.clauses.last_mut().expect("the first audio begins a clause");
+        let mut at = self.end.max(now);
+        let (frames, _) = bytes.as_chunks::<FRAME_SAMPLES>();
+        for frame in frames {
+            clause.push((at, mulaw::decode(frame).iter().any(|sample| sample.abs() > SOUND)));
+            at += FRAME;
+        }
+        self.end = at;
+    }
+
+    /// How many words of the answer were over by now.
+    fn heard(&self, now: Instant, truth: &[Vec<Duration>]) -> usize {
+        let of_clause = |(clause, ends): (&Vec<(Instant, bool)>, &Vec<Duration>)| {
+            let first = clause.iter().find(|(_, has_sound)| *has_sound)?.0;
+            Some(ends.iter().filter(|end| first + **end <= now).count())
+        };
+        self.clauses.iter().zip(truth).filter_map(of_clause).sum()
+    }
+}
+
+async fn interrupting(
+    mut relay: voice_proto::relay::v1::relay_service_client::RelayServiceClient<tonic::transport::Channel>,
+    question: Arc<Utterance>,
+    truth: Arc<Vec<Vec<Duration>>>,
+    seed: u32,
+) -> anyhow::Result<Vec<Interruption>> {
+    let (requests, receiver) = mpsc::channel(64);
+    let config = ConverseConfig {
+        context: CONTEXT.to_owned(),
+        answers_marks: true,
+        wants_events: true,
+        ..ConverseConfig::default()
+    };
+    requests.send(ConverseRequest { payload: Some(Sent::Config(config)) }).await?;
+    let mut responses = relay.converse(ReceiverStream::new(receiver)).await?.into_inner();
+    let begun = Instant::now();
+    let mut listener =
+        Listener { carrier: Carrier::default(), clauses: Vec::new(), is_between: true, end: begun };
+    let mut ticks = interval(FRAME);
+    let (mut next, mut speak_at) = (question.frames.len(), None::<Instant>);
+    let (mut is_reply, mut cut_at) = (false, None::<usize>);
+    let mut random = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let mut all = Vec::new();
+    while all.len() < INTERRUPTIONS {
+        ensure!(begun.elapsed() < LIMIT * 5, "only {} interruptions came about", all.len());
+        tokio::select! {
+            _ = ticks.tick() => {
+                let now = Instant::now();
+                for name in listener.carrier.reached(now) {
+                    requests.send(mark(name)).await?;
+                }
+                if speak_at.is_some_and(|at| at <= now) {
+                    (next, speak_at) = (0, None);
+                }
+                let silent = Near::silent();
+                let near = question.frames.get(next).unwrap_or(&silent);
+                next += 1;
+                let bytes = mulaw::encode(&near.samples.map(|sample| f32::from(sample) / 32_768.0));
+                let audio = CallerAudio { audio: bytes.into(), send_time: None };
+                requests.send(ConverseRequest { payload: Some(Sent::Audio(audio)) }).await?;
+            }
+            response = responses.message() => {
+                let now = Instant::now();
+                match response?.and_then(|ConverseResponse { payload }| payload).context("the call is over")? {
+                    Got::Audio(bytes) => listener.audio(now, &bytes),
+                    Got::Mark(mark) => {
+                        listener.is_between = true;
+                        listener.carrier.mark(now, mark.name);
+                    }
+                    Got::Clear(_) => {
+                        cut_at = is_reply.then(|| listener.heard(now, &truth));
+                        listener.end = now;
+                        for name in listener.carrier.clear(now) {
+                            requests.send(mark(name)).await?;
+                        }
+                    }
+                    Got::Event(event) => match event.event.context("an event without one")? {
+                        Event::PlaybackStarted(started) if started.kind() == PlaybackKind::Reply && !is_reply => {
+                            is_reply = true;
+                            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                            speak_at = Some(now + Duration::from_millis(u64::from(random >> 8) % 6_000));
+                        }
+                        Event::PlaybackFinished(done) if done.kind() == PlaybackKind::Greeting => {
+                            speak_at = Some(now + Duration::from_millis(300));
+                        }
+                        Event::SpeechStarted(_) if !is_reply => listener.clauses.clear(),
+                        Event::PlaybackInterrupted(PlaybackInterrupted { kind, heard, .. })
+                            if kind == i32::from(PlaybackKind::Reply) =>
+                        {
+                            if let Some(truth) = cut_at.take() {
+                                let told = words(&heard).split_whitespace().count();
+                                all.push(Interruption { told, truth });
+                            }
+                            is_reply = false;
+                            listener.clauses.clear();
+                            listener.is_between = true;
+                        }
+                        _ => {}
+                    },
+                    Got::Started(_) => {}
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn mark(name: String) -> ConverseRequest {
+    let mark = voice_proto::relay::v1::PlayoutMark { name };
+    ConverseRequest { payload: Some(Sent::Mark(mark)) }
+}
