@@ -72,6 +72,40 @@ impl GroqSim {
         Ok(took)
     }
 
+    /// From a request to recognise a recording, made without anything in between, to its words.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn transcription(&self, wav: &[u8]) -> anyhow::Result<Duration> {
+        let file = reqwest::multipart::Part::bytes(wav.to_vec()).file_name("a.wav");
+        let form = reqwest::multipart::Form::new().part("file", file).text("model", "whisper-large-v3");
+        let post = self.http.post(format!("{}/openai/v1/audio/transcriptions", self.base));
+        let begun = Instant::now();
+        post.bearer_auth("gsk_test").multipart(form).send().await?.error_for_status()?.bytes().await?;
+        Ok(begun.elapsed())
+    }
+
+    /// From a question, asked without anything in between, to the end of the first clause of the reply.
+    ///
+    /// # Errors
+    /// When the reply has no such clause.
+    pub async fn reply_until(&self, question: &str, clause: &str) -> anyhow::Result<Duration> {
+        let messages = json!([{ "role": "user", "content": question }]);
+        let body = json!({ "model": "openai/gpt-oss-20b", "messages": messages, "stream": true });
+        let post = self.http.post(format!("{}/openai/v1/chat/completions", self.base));
+        let last = clause.rsplit(' ').next().unwrap_or(clause);
+        let begun = Instant::now();
+        let mut response = post.bearer_auth("gsk_test").json(&body).send().await?.error_for_status()?;
+        let (mut text, mut took) = (String::new(), None);
+        while let Some(chunk) = response.chunk().await? {
+            text.push_str(&String::from_utf8_lossy(&chunk));
+            if took.is_none() && text.contains(last) {
+                took = Some(begun.elapsed());
+            }
+        }
+        took.context("the reply has no such clause")
+    }
+
     async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
         json_of(self.http.put(format!("{}{path}", self.base)).json(body).send().await?).await.map(drop)
     }

@@ -1,5 +1,6 @@
 //! `make bench-calls`: the stream door under load. Callers speak the media WebSocket in real time, interrupt every answer, and are
-//! one, eight, … and then ever more, until the mesh breaks. Providers take fixed times.
+//! one, eight, … and then ever more, until the mesh breaks. Providers take fixed times. Given numbers, it holds those many
+//! calls and shows what they cost.
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -39,11 +40,23 @@ const MOST: u32 = 800;
 /// A step beyond these is the one that breaks.
 const LIMIT_MS: f64 = 100.0;
 const LASTS: Duration = Duration::from_secs(25);
+/// How often the providers are asked alone.
+const FLOOR_TRIPS: usize = 15;
 const QUIET_LASTS: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let utterance = Arc::new(Utterance::of(&spoken(QUESTION).await?)?);
+    let given: Vec<u32> = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<_, _>>()?;
+    if !given.is_empty() {
+        let mut mesh = mesh("off").await?;
+        let floor = floor_ms(&mesh).await?;
+        println!("the providers alone take {floor:.1} ms");
+        for calls in given {
+            show(&hold(&mut mesh, talking(calls, &utterance)).await?, floor);
+        }
+        return Ok(());
+    }
     let mut report = Report::default();
     loaded(&utterance, &mut report).await?;
     speculating(&utterance, &mut report).await?;
@@ -75,35 +88,44 @@ async fn mesh(speculation: &str) -> anyhow::Result<Mesh> {
         .with("ENDPOINT_LONG_SILENCE_MS", ENDPOINT.as_millis())
         .with("STT_PARTIALS", speculation)
         .with("STT_HEDGE", "off")
+        // Four services share two cores: one thread each is all that can run.
+        .with("TOKIO_WORKER_THREADS", 1)
         .with("MAX_CALLS", 2_000);
     let mesh = Mesh::start(options).await?;
     mesh.groq.script(&[("", &format!("{FIRST_CLAUSE} {REST}"))]).await?;
     Ok(mesh)
 }
 
-/// The providers' own time up to the first audio of an answer.
-fn chain_ms() -> f64 {
-    let tokens = FIRST_CLAUSE.split(' ').count() as u64;
-    (STT_MS + FIRST_TOKEN_MS + TOKEN_MS * (tokens - 1) + TTS_MS) as f64
+/// The providers' own time up to the first audio of an answer: what somebody waits who asks them one after the other with
+/// nothing in between, on this machine.
+async fn floor_ms(mesh: &Mesh) -> anyhow::Result<f64> {
+    let mut samples = Vec::new();
+    for _ in 0..FLOOR_TRIPS {
+        let heard = mesh.groq.transcription(&spoken(QUESTION).await?).await?;
+        let clause = mesh.groq.reply_until(QUESTION, FIRST_CLAUSE).await?;
+        let audio = mesh.groq.first_audio(FIRST_CLAUSE).await?;
+        samples.push((heard + clause + audio).as_secs_f64() * 1_000.0);
+    }
+    Ok(quantile(&samples, 0.5))
+}
+
+fn talking(calls: u32, utterance: &Arc<Utterance>) -> Step {
+    Step { calls, utterance: Some(utterance.clone()), endpoint: ENDPOINT, lasts: LASTS }
 }
 
 async fn loaded(utterance: &Arc<Utterance>, report: &mut Report) -> anyhow::Result<()> {
     let mut mesh = mesh("off").await?;
-    let step = |calls, utterance: Option<&Arc<Utterance>>, lasts| Step {
-        calls,
-        utterance: utterance.cloned(),
-        endpoint: ENDPOINT,
-        lasts,
-    };
-    let idle_100 = hold(&mut mesh, step(100, None, QUIET_LASTS)).await?;
-    let idle_300 = hold(&mut mesh, step(300, None, QUIET_LASTS)).await?;
+    let floor = floor_ms(&mesh).await?;
+    let silent = |calls| Step { calls, utterance: None, endpoint: ENDPOINT, lasts: QUIET_LASTS };
+    let idle_100 = hold(&mut mesh, silent(100)).await?;
+    let idle_300 = hold(&mut mesh, silent(300)).await?;
     let mut rows: Vec<Measured> = Vec::new();
     let mut at_limit = 0;
     let further = (1..).map(|n| STEPS[STEPS.len() - 1] + n * FURTHER).take_while(|calls| *calls <= MOST);
     for calls in STEPS.into_iter().chain(further) {
-        let measured = hold(&mut mesh, step(calls, Some(utterance), LASTS)).await?;
-        show(&measured);
-        let holds = measured.added(chain_ms(), 0.95) <= LIMIT_MS
+        let measured = hold(&mut mesh, talking(calls, utterance)).await?;
+        show(&measured, floor);
+        let holds = measured.added(floor, 0.95) <= LIMIT_MS
             && measured.missed + measured.unanswered + measured.broken == 0
             && !measured.answers.is_empty();
         rows.push(measured);
@@ -115,7 +137,6 @@ async fn loaded(utterance: &Arc<Utterance>, report: &mut Report) -> anyhow::Resu
     }
     let of = |calls: u32| rows.iter().find(|row| row.calls == calls).context("a step is missing");
     let (one, hundred, many) = (of(1)?, of(100)?, of(300)?);
-    let floor = chain_ms();
     report.figure("added_p50_ms_1", one.added(floor, 0.5), "ms", 10.0, Better::Lower);
     report.figure("added_p95_ms_1", one.added(floor, 0.95), "ms", 25.0, Better::Lower);
     report.figure("added_p95_ms_300", many.added(floor, 0.95), "ms", 50.0, Better::Lower);
@@ -130,7 +151,7 @@ async fn loaded(utterance: &Arc<Utterance>, report: &mut Report) -> anyhow::Resu
     report.figure("mb_per_talking_call", slope(hundred, many), "MB", 1.0, Better::Lower);
     report.figure("mb_per_idle_call", slope(&idle_100, &idle_300), "MB", 0.5, Better::Lower);
     report.figure("calls_at_limit", f64::from(at_limit), "calls", 300.0, Better::Higher);
-    report.peer("chain_ms", floor);
+    report.peer("providers_alone_ms", floor);
     report.peer("most_ahead_ms_300", many.most_ahead_ms);
     report.peer("idle_cpu_ms_per_call_second", idle_300.cpu_ms);
     let table: Vec<_> = rows
@@ -150,13 +171,13 @@ async fn loaded(utterance: &Arc<Utterance>, report: &mut Report) -> anyhow::Resu
     Ok(())
 }
 
-fn show(row: &Measured) {
+fn show(row: &Measured, floor: f64) {
     println!(
         "{:>4} calls: added p50 {:>6.1} p95 {:>6.1} ms, clear p50 {:>5.1} p99 {:>5.1} ms, missed {}, unanswered {}, broken {}, \
          underruns {}, ahead {:.0} ms, CPU {:.2} ms ({:.2} beside), {:.0} MB, {} answers",
         row.calls,
-        row.added(chain_ms(), 0.5),
-        row.added(chain_ms(), 0.95),
+        row.added(floor, 0.5),
+        row.added(floor, 0.95),
         quantile(&row.barges, 0.5),
         quantile(&row.barges, 0.99),
         row.missed,
@@ -169,19 +190,22 @@ fn show(row: &Measured) {
         row.memory_mb,
         row.answered,
     );
+    let each = row.cpu_ms_each.iter().map(|(name, cpu)| format!("{name} {cpu:.2}"));
+    println!("            {}", each.collect::<Vec<_>>().join(", "));
 }
 
 /// The wait that speculation hides, and what it costs in requests.
 async fn speculating(utterance: &Arc<Utterance>, report: &mut Report) -> anyhow::Result<()> {
-    let step = || Step { calls: 8, utterance: Some(utterance.clone()), endpoint: ENDPOINT, lasts: LASTS };
     let mut ratios = Vec::new();
     for speculation in ["off", "on"] {
         let mut mesh = mesh(speculation).await?;
-        let measured = hold(&mut mesh, step()).await?;
+        let floor = floor_ms(&mesh).await?;
+        let before = mesh.groq.requests().await?.len();
+        let measured = hold(&mut mesh, talking(8, utterance)).await?;
         ensure!(measured.answered > 0, "nobody was answered with speculation {speculation}");
-        let requests = mesh.groq.requests().await?.len();
+        let requests = mesh.groq.requests().await?.len() - before;
         ratios.push(requests as f64 / measured.answered as f64);
-        let gap = quantile(&measured.gaps, 0.5) - chain_ms();
+        let gap = quantile(&measured.gaps, 0.5) - floor;
         if speculation == "on" {
             report.figure("gap_over_chain_p50_ms", gap, "ms", 150.0, Better::Lower);
         } else {
