@@ -181,7 +181,9 @@ impl StreamLine {
 
     fn wake_at(&self, now: Instant) -> Instant {
         let mouth = self.leg.as_ref().and_then(|_| self.mouth.wake_at(now, self.origin));
+        // To the second: whoever sends frames moves it fifty times in each.
         let idle = self.leg.as_ref().map(|_| self.heard_at + IDLE);
+        let idle = idle.map(|at| at + Duration::from_secs(1).saturating_sub(since_second(at, self.origin)));
         let ending = self.is_hanging_up.then(|| self.mouth.silent_at());
         let lost = self.broken_at.map(|at| at + RECONNECT);
         let stream = self.telephone.as_ref().filter(|_| self.leg.is_none()).and_then(Telephone::due);
@@ -369,6 +371,11 @@ impl Pace {
         self.taken += audio;
         true
     }
+}
+
+/// How far a moment is into a second that is counted from `origin`.
+fn since_second(at: Instant, origin: Instant) -> Duration {
+    Duration::from_nanos(u64::from(at.saturating_duration_since(origin).subsec_nanos()))
 }
 
 async fn next_event(leg: &mut Option<Leg>) -> Option<LegEvent> {
