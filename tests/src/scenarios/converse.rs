@@ -277,3 +277,14 @@ async fn with_tts_gone_the_caller_hears_an_apology_that_was_made_before_and_is_a
     caller.say(QUESTION).await.unwrap();
     caller.until(LIMIT, |got| got.event(finished(PlaybackKind::Reply))).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_relay_that_is_stopped_says_goodbye_to_such_a_call_first() {
+    let mut mesh = mesh(Options::default()).await;
+    let mut caller = greeted(&mesh, config()).await;
+    mesh.child("relay").signal("TERM").await.unwrap();
+    caller.until(LIMIT, |got| got.event(finished(PlaybackKind::Goodbye))).await.unwrap();
+    assert!(caller.until(LIMIT, |got| got.end.clone()).await.unwrap().is_ok());
+    let code = mesh.child("relay").wait(LIMIT).await.unwrap();
+    assert_eq!(code, Some(0), "it has drained");
+}
