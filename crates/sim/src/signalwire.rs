@@ -41,8 +41,8 @@
 //! Media streams are opened as the platform opens them, over `ws://` to this machine too: `calling.connect` to a `stream`
 //! device, `calling.stream`, `calling.tap` to a WebSocket, and `<Connect><Stream>` or `<Start><Stream>` of a document.
 //! Frames go out in real time; what comes back waits in a play-out buffer that `clear` empties, and a call's `streams` tell
-//! its marks, clears, underruns (sound that came too late within a clause, which ends with a mark) and the most that ever
-//! waited. Webhooks are forms signed with `--signing-key`. `stream_dialect` chooses whose messages are spoken.
+//! its marks, clears, underruns (sound that came too late within a clause, which ends with a mark) and how far
+//! ahead of its moment sound came. Webhooks are forms signed with `--signing-key`. `stream_dialect` chooses whose messages are spoken.
 //!
 //! Not simulated: several devices of one dial, RTP taps, detection of faxes and digits, stereo and MP3 recordings, sound
 //! between two telephones.

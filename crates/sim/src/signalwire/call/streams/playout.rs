@@ -18,6 +18,8 @@ pub(super) struct PlayOut {
     waiting: usize,
     /// Since the last mark or clear there has been sound: a clause is being said.
     is_in_clause: bool,
+    /// When the sound began that is being played without a pause, and how much of it came.
+    run: Option<Run>,
     /// The queue ran out in mid-clause, then.
     dry_since_ms: Option<f64>,
     is_sounding: bool,
@@ -31,12 +33,18 @@ pub(crate) struct Counts {
     received_ms: f64,
     /// Sound that was played.
     played_ms: f64,
-    /// The most that ever waited.
-    pub(super) most_waiting_ms: f64,
+    /// How far ahead of the moment at which it is to be played sound came at most.
+    pub(super) most_ahead_ms: f64,
     /// Times at which sound came too late in mid-clause: the caller heard a hole.
     pub(super) underruns: u32,
     /// Length of these holes together.
     pub(super) underrun_ms: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    began_ms: f64,
+    received_ms: f64,
 }
 
 #[derive(Debug)]
@@ -68,6 +76,7 @@ impl PlayOut {
             queue: VecDeque::new(),
             waiting: 0,
             is_in_clause: false,
+            run: None,
             dry_since_ms: None,
             is_sounding: false,
             counts: Counts::default(),
@@ -80,9 +89,17 @@ impl PlayOut {
             self.counts.underruns += 1;
             self.counts.underrun_ms += now_ms - since;
         }
+        let millis = self.millis(samples.len());
+        if self.waiting == 0 {
+            self.run = None;
+        }
+        let run = self.run.get_or_insert(Run { began_ms: now_ms, received_ms: 0.0 });
+        run.received_ms += millis;
+        // By the clock, not by what waits: a late tick of ours is not the client's haste.
+        let ahead_ms = run.received_ms - (now_ms - run.began_ms);
+        self.counts.most_ahead_ms = self.counts.most_ahead_ms.max(ahead_ms);
         self.waiting += samples.len();
-        self.counts.received_ms += self.millis(samples.len());
-        self.counts.most_waiting_ms = self.counts.most_waiting_ms.max(self.waiting_ms());
+        self.counts.received_ms += millis;
         self.is_in_clause = true;
         self.queue.push_back(Item::Sound { samples, at: 0 });
         self.waiting_ms() <= LONGEST_MS

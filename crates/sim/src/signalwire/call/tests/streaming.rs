@@ -107,7 +107,7 @@ fn what_a_stream_says_is_heard_in_true_time_and_marks_come_back_when_they_are_re
     assert_eq!(heard.iter().position(|sample| *sample > 0.1), Some(5 * 160));
     assert_eq!(heard.iter().filter(|sample| **sample > 0.1).count(), 480);
     let log = table.log();
-    assert_eq!((&log["played_ms"], &log["most_waiting_ms"]), (&json!(60.0), &json!(60.0)));
+    assert_eq!((&log["played_ms"], &log["most_ahead_ms"]), (&json!(60.0), &json!(60.0)));
     assert_eq!((&log["marks"][0]["echoed_at_ms"], &log["underruns"]), (&json!(160.0), &json!(0)));
 }
 
