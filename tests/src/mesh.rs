@@ -443,6 +443,7 @@ fn environment(
         ("SIGNALWIRE_PROJECT_ID", "sim-project".to_owned()),
         ("SIGNALWIRE_TOKEN", "sim-token".to_owned()),
         ("SIGNALWIRE_CONTEXTS", CONTEXT.to_owned()),
+        ("SIGNALWIRE_SIGNING_KEY", "sim-signing-key".to_owned()),
         ("RECORDING_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
         ("RECORDING_ALLOW_PRIVATE", "true".to_owned()),
         ("VOICE_SECRET_KEY", "only-for-this-one-mesh".to_owned()),

@@ -35,7 +35,15 @@ impl Phone {
 
     /// Somebody rings, from and to these numbers.
     pub async fn ring_from(&self, from: &str, to: &str, context: &str) -> anyhow::Result<Caller> {
-        let body = json!({ "from": from, "to": to, "context": context });
+        self.call(json!({ "from": from, "to": to, "context": context })).await
+    }
+
+    /// Somebody rings where documents conduct calls, the first of which is at this address.
+    pub async fn ring_document(&self, voice_url: &str) -> anyhow::Result<Caller> {
+        self.call(json!({ "from": "+15551110000", "to": "+15552220000", "voice_url": voice_url })).await
+    }
+
+    async fn call(&self, body: Value) -> anyhow::Result<Caller> {
         let answer = self.post("/sim/calls", &body).await?;
         let leg_id = answer["call_id"].as_str().context("the simulator gave no call_id")?.to_owned();
         Ok(Caller { phone: self.clone(), leg_id })
@@ -160,6 +168,16 @@ impl Caller {
     /// Hangs up.
     pub async fn hang_up(&self) -> anyhow::Result<()> {
         self.phone.post(&format!("/sim/calls/{}/hangup", self.leg_id), &json!({})).await.map(drop)
+    }
+
+    /// Cuts the call's media sockets, without a word.
+    pub async fn drop_streams(&self) -> anyhow::Result<()> {
+        self.phone.post(&format!("/sim/calls/{}/drop_streams", self.leg_id), &json!({})).await.map(drop)
+    }
+
+    /// The call's media streams as the platform sees them, oldest first.
+    pub async fn streams(&self) -> anyhow::Result<Vec<Value>> {
+        Ok(self.view().await?["streams"].as_array().cloned().unwrap_or_default())
     }
 
     /// The call as the platform sees it.

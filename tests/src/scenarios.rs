@@ -13,6 +13,8 @@ mod jobs;
 mod line;
 mod lines;
 mod links;
+mod media;
+mod media_clients;
 mod outbound;
 mod poison;
 mod sdk_celery;

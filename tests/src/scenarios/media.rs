@@ -6,8 +6,8 @@ use voice_proto::relay::v1::{EndCallRequest, EndReason, GetCallRequest};
 use super::*;
 use crate::mesh::eventually;
 
-/// How far ahead of its time sound may be, with a frame for the way.
-const AHEAD_MS: f64 = 220.0;
+/// How far ahead of its moment sound may come: 200 ms, and what the way costs on a shared machine.
+const AHEAD_MS: f64 = 260.0;
 
 fn streaming() -> Options {
     Options::default().with("CALL_AUDIO", "stream")
@@ -53,7 +53,7 @@ async fn a_call_is_held_over_a_stream_without_a_hole_in_its_speech() {
     assert_eq!(replies(&watch).join(" "), ANSWER);
     let stream = stream_number(&caller, 1).await;
     assert_eq!((&stream["kind"], &stream["underruns"]), (&json!("connect"), &json!(0)), "{stream}");
-    assert!(number(&stream["most_waiting_ms"]) <= AHEAD_MS, "{stream}");
+    assert!(number(&stream["most_ahead_ms"]) <= AHEAD_MS, "{stream}");
     let marks = stream["marks"].as_array().unwrap();
     assert!(marks.len() >= 2 && marks.iter().all(|mark| mark["was_cleared"] == false), "{stream}");
     let view = caller.view().await.unwrap();
@@ -95,7 +95,10 @@ async fn a_call_that_a_document_connects_is_like_any_other_and_ends_by_rpc() {
         let mut relay = mesh.relay().await.unwrap();
         let request = GetCallRequest { call_id: call_id.clone() };
         let call = relay.get_call(request.clone()).await.unwrap().into_inner().call.unwrap();
-        assert_eq!((call.caller_number.as_str(), call.called_number.as_str()), ("+15551110000", "+15552220000"));
+        assert_eq!(
+            (call.caller_number.as_str(), call.called_number.as_str()),
+            ("+15551110000", "+15552220000")
+        );
         ask(&caller, &mut watch).await;
         assert_eq!(replies(&watch).join(" "), ANSWER);
         relay.end_call(EndCallRequest { call_id }).await.unwrap();
@@ -160,7 +163,7 @@ async fn a_bad_network_is_talked_through() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_stands_still_for_a_moment_is_waited_for_and_one_that_does_not_move_is_left() {
+async fn a_carrier_that_stands_still_for_a_moment_is_waited_for() {
     let mesh = streaming_mesh(&[]).await;
     let (caller, mut watch) = greeted(&mesh).await;
     let stall = |stalls: bool| json!({ "streams": { "reader_stalls": stalls } });
