@@ -10,6 +10,8 @@ use std::time::Duration;
 const FRAME: Duration = Duration::from_millis(20);
 /// How far above the noise floor a frame must be to count as voiced.
 const MARGIN_DB: f32 = 9.0;
+/// How far above it a frame may be a quiet sound of speech; less is the line alone.
+const SOUND_DB: f32 = 4.0;
 /// Below this a frame is silent whatever the floor is: the idle noise of a mu-law line.
 const SILENCE_DB: f32 = -50.0;
 /// The floor rises by this much a frame at most, so that speech does not become the floor: 6 dB a second.
@@ -78,11 +80,16 @@ impl EnergyVad {
     }
 
     fn is_voiced(&mut self, frame: &[f32]) -> bool {
+        self.rise(frame) > MARGIN_DB
+    }
+
+    /// How far the next frame is above the floor, in dB; infinitely far below if it is silent anyway.
+    fn rise(&mut self, frame: &[f32]) -> f32 {
         let power = frame.iter().map(|s| s * s).sum::<f32>() / frame.len().max(1) as f32;
         let level = 10.0 * (power + 1e-10).log10();
         self.floor_db =
             if level < self.floor_db { level.max(-70.0) } else { (self.floor_db + FLOOR_RISE_DB).min(level) };
-        level > SILENCE_DB && level > self.floor_db + MARGIN_DB
+        if level > SILENCE_DB { level - self.floor_db } else { f32::NEG_INFINITY }
     }
 }
 
@@ -103,11 +110,17 @@ pub struct SpeechFinder {
     vad: EnergyVad,
     frames: u32,
     span: Option<SpeechSpan>,
+    sound_end: Duration,
 }
 
 impl Default for SpeechFinder {
     fn default() -> Self {
-        Self { vad: EnergyVad::new(Duration::from_hours(1)), frames: 0, span: None }
+        Self {
+            vad: EnergyVad::new(Duration::from_hours(1)),
+            frames: 0,
+            span: None,
+            sound_end: Duration::ZERO,
+        }
     }
 }
 
@@ -116,12 +129,22 @@ impl SpeechFinder {
     pub fn push(&mut self, frame: &[f32]) {
         let start = FRAME * self.frames;
         self.frames += 1;
-        if !self.vad.is_voiced(frame) {
+        let rise = self.vad.rise(frame);
+        if rise > SOUND_DB {
+            self.sound_end = start + FRAME;
+        }
+        if rise <= MARGIN_DB {
             return;
         }
         let found = self.span.get_or_insert(SpeechSpan { start, end: start, voiced: Duration::ZERO });
         found.end = start + FRAME;
         found.voiced += FRAME;
+    }
+
+    /// Where the last sound ends that may belong to speech, though it is too quiet to be found as such; since then there
+    /// was the line alone.
+    pub fn sound_end(&self) -> Duration {
+        self.sound_end
     }
 
     /// Where speech is so far; `None` while there was none.
@@ -174,6 +197,16 @@ mod tests {
             finder.push(frame);
             assert_eq!(finder.span(), find_speech(&audio[..160 * (n + 1)], 8_000));
         }
+    }
+
+    #[test]
+    fn a_sound_that_is_too_quiet_to_be_found_as_speech_is_no_silence() {
+        let mut finder = SpeechFinder::default();
+        let audio =
+            [frames(-40.0, 200), frames(-20.0, 30), frames(-40.0, 20), frames(-34.0, 5), frames(-40.0, 20)];
+        audio.concat().chunks_exact(160).for_each(|frame| finder.push(frame));
+        assert_eq!(finder.span().unwrap().end, Duration::from_millis(4_600));
+        assert_eq!(finder.sound_end(), Duration::from_millis(5_100));
     }
 
     #[test]

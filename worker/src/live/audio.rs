@@ -17,7 +17,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(62);
 const LONGEST_PIECE: Duration = Duration::from_millis(500);
 /// Samples of 20 ms at the highest rate.
 const LARGEST_FRAME: usize = 960;
-/// What follows the last voice that can be heard belongs to it: an "s" is hardly louder than the line.
+/// What follows the last sound may still belong to it.
 const TAIL: Duration = Duration::from_millis(60);
 /// After so long a silence the last word is complete.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -57,8 +57,8 @@ pub(super) struct Extent {
     pub duration: Duration,
     /// Voice in it.
     pub voiced: Duration,
-    /// Where the last voice ends.
-    pub speech_end: Duration,
+    /// Where the last sound ends that may belong to it.
+    pub sound_end: Duration,
 }
 
 // === impl Format ===
@@ -130,7 +130,7 @@ impl Recording {
         Extent {
             duration,
             voiced: span.map_or(Duration::ZERO, |span| span.voiced),
-            speech_end: span.map_or(Duration::ZERO, |span| span.end),
+            sound_end: self.finder.sound_end(),
         }
     }
 
@@ -172,7 +172,7 @@ fn level(bytes: [u8; 2]) -> f32 {
 impl Extent {
     /// Whether whoever has heard this much has heard all the words of `other`: it is no more, or more of silence alone.
     pub(super) fn has_the_words_of(&self, other: &Self) -> bool {
-        let only_silence_came = self.voiced == other.voiced && self.silence() >= TAIL;
+        let only_silence_came = self.sound_end == other.sound_end && self.silence() >= TAIL;
         self.duration >= other.duration || only_silence_came
     }
 
@@ -182,7 +182,7 @@ impl Extent {
     }
 
     fn silence(&self) -> Duration {
-        self.duration.saturating_sub(self.speech_end)
+        self.duration.saturating_sub(self.sound_end)
     }
 }
 
@@ -212,7 +212,7 @@ pub(super) mod tests {
         push(&mut recording, &silence(Duration::from_millis(500)));
         push(&mut recording, &voice(Duration::from_secs(1)));
         let cut = recording.extent();
-        assert_eq!((cut.voiced, cut.speech_end), (Duration::from_secs(1), Duration::from_millis(1_500)));
+        assert_eq!((cut.voiced, cut.sound_end), (Duration::from_secs(1), Duration::from_millis(1_500)));
         assert!(cut.has_the_words_of(&cut) && !cut.ends_in_pause());
         push(&mut recording, &silence(Duration::from_millis(100)));
         let with_tail = recording.extent();
