@@ -58,3 +58,27 @@ impl Partials {
         Self(per_minute.map(|per_minute| Arc::new(Mutex::new(Budget::new(per_minute)))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_words_come_before_those_of_the_audio_and_are_as_stable() {
+        let heard = |text: &str, stable_length: usize| {
+            let transcript = Transcript {
+                text: text.to_owned(),
+                is_final: false,
+                stable_length,
+                flush_id: None,
+                audio_duration: Duration::ZERO,
+            };
+            let Transcript { text, stable_length, .. } = transcript.after("Grüezi,");
+            let stable: String = text.chars().take(stable_length).collect();
+            (text, stable)
+        };
+        assert_eq!(heard("I want", 1), ("Grüezi, I want".into(), "Grüezi, I".into()));
+        assert_eq!(heard("I want", 0), ("Grüezi, I want".into(), "Grüezi,".into()));
+        assert_eq!(heard("", 0), ("Grüezi,".into(), "Grüezi,".into()));
+    }
+}

@@ -144,7 +144,7 @@ async fn until_recognitions(mesh: &Mesh, states: &[&str]) {
 
 #[tokio::test]
 async fn words_come_while_they_are_spoken_stay_once_they_are_stable_and_are_complete_in_the_end() {
-    let (mesh, mut worker) = listening().await;
+    let (mut mesh, mut worker) = listening().await;
     let audio = mulaw_said(&SENTENCES).await;
     let Line { requests, mut responses } = Line::open(&mut worker, config(true)).await;
     let (payloads, sent) = (pieces(&audio, 800), Arc::new(AtomicUsize::new(0)));
@@ -178,6 +178,8 @@ async fn words_come_while_they_are_spoken_stay_once_they_are_stable_and_are_comp
     let last = told.last().unwrap();
     assert_eq!((words(&last.text), last.is_final), (SENTENCES.join(" "), true));
     assert_eq!(told.iter().filter(|transcript| transcript.is_final).count(), 1);
+    let log = mesh.child("worker").log();
+    assert!(SENTENCES.iter().all(|sentence| !log.contains(sentence)), "what is said is in the log: {log}");
     // No more than the pace of the growing audio allows.
     assert!((2..=7).contains(&requests.len()), "{requests:?}");
 }
