@@ -12,6 +12,9 @@
 //!                          └──────────────────────────────────────────────── barge-in
 //! ```
 //!
+//! What the caller's voice breaks off is suspended until it is known whether he means it. Where audio is live, the end of
+//! an utterance is decided here, by silence and by words, and its answer begins before that end is certain.
+//!
 //! A call that we place rings elsewhere; where a machine may answer, it is first found out who has.
 
 mod call;
