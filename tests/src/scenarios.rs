@@ -1,6 +1,7 @@
 //! Calls that go well, and calls that do not.
 
 mod access;
+mod cancelling;
 mod clips;
 mod conversation;
 mod converse;
