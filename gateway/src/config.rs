@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use axum::http::HeaderValue;
 use secrecy::SecretString;
 use voice_clips::Location;
 use voice_server::{
@@ -26,6 +27,10 @@ pub struct Config {
     pub tts_addrs: String,
     /// Where the relay is.
     pub relay_addrs: String,
+    /// Where the worker is.
+    pub worker_addrs: String,
+    /// Origins whose pages may ask; `*` stands for any.
+    pub allowed_origins: Vec<HeaderValue>,
 }
 
 impl Config {
@@ -66,9 +71,28 @@ impl Config {
             signing_key: env.optional_secret("SIGNALWIRE_SIGNING_KEY"),
             tts_addrs: env.text_or("TTS_ADDRS", "http://127.0.0.1:50053"),
             relay_addrs: env.text_or("RELAY_ADDRS", "http://127.0.0.1:50051"),
+            worker_addrs: env.text_or("WORKER_ADDRS", "http://127.0.0.1:50052"),
+            allowed_origins: origins(&mut env),
         };
         env.finish(config)
     }
+}
+
+fn origins(env: &mut Env) -> Vec<HeaderValue> {
+    let mut origins = Vec::new();
+    for origin in env.list("CORS_ALLOWED_ORIGINS") {
+        // A browser writes an origin without a path, and compares it letter by letter.
+        let is_origin =
+            origin.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+        match HeaderValue::from_str(&origin) {
+            Ok(value) if is_origin || origin == "*" => origins.push(value),
+            Ok(_) | Err(_) => env.problem(
+                "CORS_ALLOWED_ORIGINS",
+                format!("\"{origin}\" is not an origin such as https://app.example.com, nor *"),
+            ),
+        }
+    }
+    origins
 }
 
 #[cfg(test)]
@@ -81,10 +105,16 @@ mod tests {
             "GATEWAY_LISTEN_ADDR" => Some("0.0.0.0:8080".into()),
             "PUBLIC_BASE_URL" => Some("https://voice.example.com".into()),
             "VOICE_SECRET_KEY" => Some("short".into()),
+            "CORS_ALLOWED_ORIGINS" => Some("https://app.example.com,https://app.example.com/".into()),
             _ => None,
         });
         let text = Config::from_env(env).unwrap_err().to_string();
-        for name in ["GATEWAY_LISTEN_ADDR, API_TOKENS", "PUBLIC_BASE_URL, API_TOKENS", "VOICE_SECRET_KEY"] {
+        for name in [
+            "GATEWAY_LISTEN_ADDR, API_TOKENS",
+            "PUBLIC_BASE_URL, API_TOKENS",
+            "VOICE_SECRET_KEY",
+            "\"https://app.example.com/\" is not an origin",
+        ] {
             assert!(text.contains(name), "{name} is missing in:\n{text}");
         }
     }

@@ -11,7 +11,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::header,
+    http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -33,6 +33,7 @@ use crate::{
     media::Media,
     problem::Problem,
     reason::{METHOD_NOT_ALLOWED, NO_SUCH_ROUTE},
+    web,
     webhooks::{Legs, Webhooks},
 };
 
@@ -52,6 +53,10 @@ pub(crate) struct Edge {
     pub(crate) used: mpsc::Sender<String>,
     pub(crate) tts: TtsServiceClient<Channel>,
     pub(crate) dependencies: Vec<(&'static str, Channel)>,
+    /// What is served by gRPC-Web, by name.
+    pub(crate) services: [(&'static str, Channel); 3],
+    /// Origins whose pages may ask.
+    pub(crate) allowed_origins: Vec<HeaderValue>,
     pub(crate) tokens: Tokens,
     /// Name of the default greeting's clip, once it has been made.
     pub(crate) welcome: Mutex<Option<String>>,
@@ -69,7 +74,12 @@ impl Edge {
 
 /// All routes.
 pub(crate) fn router(edge: Arc<Edge>) -> Router {
-    Router::new()
+    let mut router = Router::new();
+    for (name, channel) in &edge.services {
+        let service = web::serve(channel.clone(), edge.tokens.clone());
+        router = router.route_service(&format!("/{name}/{{method}}"), service);
+    }
+    router
         .route("/audio/welcome.wav", get(audio::welcome))
         .route("/audio/{filename}", get(audio::clip))
         .route("/generate-audio", post(generate::generate_audio))
@@ -84,6 +94,7 @@ pub(crate) fn router(edge: Arc<Edge>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(edge.clone(), guard))
+        .layer(web::cors(&edge.allowed_origins))
         .layer(CatchPanicLayer::custom(panicked as fn(Box<dyn Any + Send>) -> Response))
         .with_state(edge)
 }
@@ -126,7 +137,7 @@ fn admit<'a>(edge: &'a Edge, request: &Request) -> Result<tokio::sync::Semaphore
     let is_open = path == "/healthz"
         || ["/audio/", "/media/", "/webhooks/signalwire/"].iter().any(|open| path.starts_with(open))
         || path == "/media";
-    if !is_open {
+    if !is_open && !is_grpc(path) {
         let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         edge.tokens.admit(shown, scope_of(path)).map_err(|refusal| Problem::of_error(&refusal))?;
     }
@@ -136,6 +147,11 @@ fn admit<'a>(edge: &'a Edge, request: &Request) -> Result<tokio::sync::Semaphore
 /// What a token must be for.
 fn scope_of(path: &str) -> Option<Scope> {
     (path == "/generate-audio").then_some(Scope::Speech)
+}
+
+/// Whether it is an RPC, which asks for a token by itself and is refused as RPCs are.
+fn is_grpc(path: &str) -> bool {
+    path.starts_with("/voice.")
 }
 
 /// A label of few values: file names are not among them.
@@ -150,6 +166,7 @@ fn route_of(path: &str) -> &'static str {
         "/media" => "/media",
         path if path.starts_with("/media/") => "/media",
         path if path.starts_with("/audio/") => "/audio",
+        path if is_grpc(path) => "grpc-web",
         _ => "other",
     }
 }

@@ -7,6 +7,7 @@ mod http;
 mod media;
 mod problem;
 pub mod reason;
+mod web;
 mod webhooks;
 
 use std::{
@@ -24,7 +25,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use voice_clips::{Clips, ClipsError};
-use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
+use voice_proto::{
+    relay::v1::relay_service_server::SERVICE_NAME as RELAY,
+    tts::v1::{tts_service_client::TtsServiceClient, tts_service_server::SERVICE_NAME as TTS},
+    worker::v1::worker_service_server::SERVICE_NAME as WORKER,
+};
 use voice_server::client::{Peer, channel};
 
 pub use crate::config::Config;
@@ -61,6 +66,7 @@ impl Gateway {
         let client = &config.server.client;
         let tts = channel(Peer::Tts, &config.tts_addrs, client).context("TTS_ADDRS")?;
         let relay = channel(Peer::Relay, &config.relay_addrs, client).context("RELAY_ADDRS")?;
+        let worker = channel(Peer::Worker, &config.worker_addrs, client).context("WORKER_ADDRS")?;
         let (used, uses) = mpsc::channel(USE_QUEUE);
         let relays = Arc::new(Relays::new(client.clone()));
         let media = Arc::new(Media::new(config.secret_key.clone(), relays));
@@ -69,7 +75,9 @@ impl Gateway {
             hot: Hot::default(),
             used,
             tts: TtsServiceClient::new(tts.clone()),
-            dependencies: vec![("tts", tts), ("relay", relay)],
+            dependencies: vec![("tts", tts.clone()), ("relay", relay.clone())],
+            services: [(RELAY, relay), (WORKER, worker), (TTS, tts)],
+            allowed_origins: config.allowed_origins.clone(),
             tokens: config.server.tokens.clone(),
             welcome: Mutex::default(),
             permits: Edge::permits(),
