@@ -8,7 +8,7 @@ BUF := tests/sdk/node_modules/.bin/buf
 RELEASED := proto/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check api-docs release-contract bench bench-turn bench-jobs bench-speech bench-calls soak setup voice
+.PHONY: help demo up test test-all check api-docs release-contract bench bench-turn bench-jobs bench-speech bench-calls soak setup voice
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,11 @@ test: ## every test: units, protocols, the mesh, the vendors' SDKs
 	@tests/setup.sh test
 	@$(CARGO_BUILD)
 	cargo test --workspace
+
+test-all: ## the same with every toolchain that an example needs; nothing may be left out
+	@tests/setup.sh all
+	@$(CARGO_BUILD)
+	EVERYTHING=1 cargo test --workspace
 
 check: ## formatting, lints, contracts
 	@tests/setup.sh check

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs what `make demo` or `make test` needs and is missing: says first what, how long it takes and how much disk.
-# Usage: tests/setup.sh demo|test|check|bench
+# Usage: tests/setup.sh demo|test|check|bench|all; `all` is `test` with every toolchain that an example needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?demo, test, check or bench}
+what=${1:?demo, test, check, bench or all}
+everything=
+[ "$what" != all ] || { what=test everything=1; }
 
 say() { printf '%s\n' "$*"; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -32,10 +34,19 @@ if [ "$what" = bench ]; then
   has nginx || packages+=(nginx-light)
 fi
 
+if [ -n "$everything" ]; then
+  has go || packages+=(golang-go)
+  { has javac && has mvn; } || packages+=(default-jdk-headless maven)
+fi
+
 stamp() { cksum "$@" | cksum; }
-venv_wanted= node_wanted=
+venv_wanted= node_wanted= client_wanted=
+requirements=(tests/sdk/requirements.txt clients/python/requirements.txt)
 if [ "$what" = test ] || [ "$what" = bench ]; then
-  [ "$(cat .venv/.stamp 2>/dev/null)" = "$(stamp tests/sdk/requirements.txt)" ] || venv_wanted=1
+  [ "$(cat .venv/.stamp 2>/dev/null)" = "$(stamp "${requirements[@]}")" ] || venv_wanted=1
+fi
+if [ "$what" = test ]; then
+  [ "$(cat clients/typescript/node_modules/.stamp 2>/dev/null)" = "$(stamp clients/typescript/package.json)" ] || client_wanted=1
 fi
 if [ "$what" != demo ]; then
   [ "$(cat tests/sdk/node_modules/.stamp 2>/dev/null)" = "$(stamp tests/sdk/package.json)" ] || node_wanted=1
@@ -46,6 +57,7 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 [ -z "$venv_wanted" ] || say "will install the vendors' Python SDKs and piper-tts into .venv (about 1 minute, 500 MB)"
 [ -z "$node_wanted" ] || say "will install the vendors' Node SDK and buf into tests/sdk/node_modules (about 1 minute, 120 MB)"
+[ -z "$client_wanted" ] || say "will install what the TypeScript example needs into clients/typescript/node_modules (seconds, 40 MB)"
 [ -d target/debug ] || say "will build the workspace (about 5 minutes on two cores, 2 GB)"
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -67,13 +79,49 @@ if [ ${#packages[@]} -gt 0 ]; then
   done
 fi
 if [ -n "$venv_wanted" ]; then
-  say "pip install -r tests/sdk/requirements.txt"
+  say "pip install of ${requirements[*]}"
   python3 -m venv .venv
-  .venv/bin/pip install -q --disable-pip-version-check -r tests/sdk/requirements.txt </dev/null
-  stamp tests/sdk/requirements.txt >.venv/.stamp
+  .venv/bin/pip install -q --disable-pip-version-check "${requirements[@]/#/-r}" </dev/null
+  stamp "${requirements[@]}" >.venv/.stamp
 fi
 if [ -n "$node_wanted" ]; then
   say "npm install in tests/sdk"
   (cd tests/sdk && npm install --no-audit --no-fund --no-package-lock --loglevel=error </dev/null)
   stamp tests/sdk/package.json >tests/sdk/node_modules/.stamp
+fi
+if [ -n "$client_wanted" ]; then
+  say "npm install in clients/typescript"
+  (cd clients/typescript && npm install --no-audit --no-fund --no-package-lock --loglevel=error </dev/null)
+  stamp clients/typescript/package.json >clients/typescript/node_modules/.stamp
+fi
+[ "$what" = test ] || exit 0
+
+# Programs of other languages go into .run, whichever of their toolchains are here.
+go_tools=(
+  github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
+  google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+  google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+)
+if ! has go; then
+  say "*** SKIPPED: no Go here, so the real grpcurl and the Go example are not tried (make test-all installs it)"
+elif [ "$(cat .run/go/.stamp 2>/dev/null)" != "${go_tools[*]}" ]; then
+  say "go install ${go_tools[*]} into .run/go (about 2 minutes the first time)"
+  for tool in "${go_tools[@]}"; do GOBIN=$PWD/.run/go/bin go install "$tool"; done
+  echo "${go_tools[*]}" >.run/go/.stamp
+fi
+
+case $(uname -m) in aarch64 | arm64) platform=linux-aarch_64 ;; *) platform=linux-x86_64 ;; esac
+java_tools="com.google.protobuf:protoc:4.36.2 io.grpc:protoc-gen-grpc-java:1.83.0"
+if ! has mvn || ! has javac; then
+  say "*** SKIPPED: no Maven with a JDK here, so the Java example is not tried (make test-all installs them)"
+elif [ "$(cat .run/java/.stamp 2>/dev/null)" != "$java_tools" ]; then
+  mkdir -p .run/java
+  for tool in $java_tools; do
+    say "mvn dependency:get $tool"
+    mvn -q -B dependency:get -Dartifact="$tool:exe:$platform" -Dtransitive=false </dev/null
+    IFS=: read -r group name version <<<"$tool"
+    repository=$(mvn -q -B help:evaluate -Dexpression=settings.localRepository -DforceStdout </dev/null)
+    install -m 755 "$repository/${group//.//}/$name/$version/$name-$version-$platform.exe" ".run/java/$name"
+  done
+  echo "$java_tools" >.run/java/.stamp
 fi

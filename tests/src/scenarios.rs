@@ -2,6 +2,7 @@
 
 mod access;
 mod cancelling;
+mod clients;
 mod clips;
 mod conversation;
 mod converse;
