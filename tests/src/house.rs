@@ -37,7 +37,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
 const PLACES: [(&str, &[&str]); 10] = [
     ("deadpool", &["voice-jobs", "voice-redis"]),
     ("deadpool-redis", &["voice-jobs", "voice-quota", "voice-redis"]),
-    ("tokio-tungstenite", &["voice-signalwire", "voice-sim"]),
+    ("tokio-tungstenite", &["bench", "voice-signalwire", "voice-sim"]),
     ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),
     ("rodio", &["voice-audio"]),
     ("rubato", &["voice-audio"]),
