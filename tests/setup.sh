@@ -117,11 +117,10 @@ if ! has mvn || ! has javac; then
 elif [ "$(cat .run/java/.stamp 2>/dev/null)" != "$java_tools" ]; then
   mkdir -p .run/java
   for tool in $java_tools; do
-    say "mvn dependency:get $tool"
-    mvn -q -B dependency:get -Dartifact="$tool:exe:$platform" -Dtransitive=false </dev/null
-    IFS=: read -r group name version <<<"$tool"
-    repository=$(mvn -q -B help:evaluate -Dexpression=settings.localRepository -DforceStdout </dev/null)
-    install -m 755 "$repository/${group//.//}/$name/$version/$name-$version-$platform.exe" ".run/java/$name"
+    say "mvn dependency:copy $tool"
+    mvn -q -B dependency:copy -Dartifact="$tool:exe:$platform" -DoutputDirectory="$PWD/.run/java" </dev/null
+    IFS=: read -r _ name version <<<"$tool"
+    install -m 755 ".run/java/$name-$version-$platform.exe" ".run/java/$name"
   done
   echo "$java_tools" >.run/java/.stamp
 fi
