@@ -115,12 +115,12 @@ java_tools="com.google.protobuf:protoc:4.36.2 io.grpc:protoc-gen-grpc-java:1.83.
 if ! has mvn || ! has javac; then
   say "*** SKIPPED: no Maven with a JDK here, so the Java example is not tried (make test-all installs them)"
 elif [ "$(cat .run/java/.stamp 2>/dev/null)" != "$java_tools" ]; then
-  mkdir -p .run/java
   for tool in $java_tools; do
-    say "mvn dependency:copy $tool"
+    say "mvn dependency:copy $tool into .run/java"
     mvn -q -B dependency:copy -Dartifact="$tool:exe:$platform" -DoutputDirectory="$PWD/.run/java" </dev/null
     IFS=: read -r _ name version <<<"$tool"
-    install -m 755 ".run/java/$name-$version-$platform.exe" ".run/java/$name"
+    chmod 755 ".run/java/$name-$version-$platform.exe"
+    mv ".run/java/$name-$version-$platform.exe" ".run/java/$name"
   done
   echo "$java_tools" >.run/java/.stamp
 fi

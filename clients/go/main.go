@@ -1,4 +1,7 @@
-// Command client follows a call of the mesh: client watch CALL_ID.
+// Command client follows a call of the mesh, or holds one:
+//
+//	client watch CALL_ID
+//	client converse QUESTION.wav HEARD.wav
 //
 // RELAY is the address of the relay, API_TOKEN a token where one is needed. clients/generate.sh makes the stubs.
 package main
@@ -37,10 +40,15 @@ func main() {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	}
 	relay := relayv1.NewRelayServiceClient(connection)
-	if len(os.Args) != 3 || os.Args[1] != "watch" {
-		log.Fatal("usage: client watch CALL_ID")
+	switch arguments := os.Args[1:]; {
+	case len(arguments) == 2 && arguments[0] == "watch":
+		err = watch(ctx, relay, arguments[1])
+	case len(arguments) == 3 && arguments[0] == "converse":
+		err = converse(ctx, relay, arguments[1], arguments[2])
+	default:
+		err = errors.New("usage: client watch CALL_ID | converse QUESTION.wav HEARD.wav")
 	}
-	if err := watch(ctx, relay, os.Args[2]); err != nil {
+	if err != nil {
 		log.Fatal(err)
 	}
 }

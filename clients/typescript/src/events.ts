@@ -1,4 +1,4 @@
-// What both examples do with a call: follow it to its end, and print what is said in it.
+// What all examples do with a call: follow it to its end, and print what is said in it.
 
 import { Code, ConnectError, type Client, type Interceptor } from "@connectrpc/connect";
 import { CallState, EndReasonSchema, type CallEvent } from "./gen/voice/relay/v1/call_pb.js";
@@ -31,7 +31,7 @@ export async function watch(relay: Client<typeof RelayService>, callId: string):
 }
 
 /** Prints an event. Those that are not known here are passed over: a contract may grow. */
-function show({ event }: CallEvent): void {
+export function show({ event }: CallEvent): void {
   switch (event.case) {
     case "transcript":
       if (event.value.isFinal) console.log("caller:", event.value.text);

@@ -84,7 +84,8 @@ async fn mesh() -> Mesh {
 async fn run(folder: &Path, blocks: &[Block]) {
     let mesh = mesh().await;
     let mut recordings = JoinSet::new();
-    let recording = hosted(spoken(QUESTION).await.unwrap(), &mut recordings).await.unwrap();
+    let question = spoken(QUESTION).await.unwrap();
+    let recording = hosted(question.clone(), &mut recordings).await.unwrap();
     let mut script = script(blocks).replace("http://127.0.0.1:9000/recording.wav", &recording);
     for (usual, service) in
         [("127.0.0.1:50051", "relay"), ("127.0.0.1:50052", "worker"), ("127.0.0.1:50053", "tts")]
@@ -92,6 +93,7 @@ async fn run(folder: &Path, blocks: &[Block]) {
         script = script.replace(usual, mesh.address(service).trim_start_matches("http://"));
     }
     let work = tempfile::tempdir().unwrap();
+    std::fs::write(work.path().join("question.wav"), question).unwrap();
     let path = std::env::var_os("PATH").unwrap();
     let buf = root().join("tests/sdk/node_modules/.bin");
     let path = std::env::join_paths([folder.to_owned(), buf].into_iter().chain(std::env::split_paths(&path)));

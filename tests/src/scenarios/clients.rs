@@ -16,6 +16,7 @@ use crate::{
     contract::skipped,
     mesh::{eventually, installed},
     phone::loopback_client,
+    speech::spoken,
 };
 
 /// Building one, on a machine that has much else to do.
@@ -110,6 +111,32 @@ impl Example {
         let output = tokio::time::timeout(LIMIT, client.wait_with_output()).await;
         assert_eq!(lines(output.expect("it ends with the call").unwrap()), told(&watch));
     }
+
+    /// Holds a whole conversation with it, which has nothing but the stub and a file.
+    async fn holds_a_call(&self) {
+        let mesh = mesh(Options::default()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let [question, heard] = ["question.wav", "heard.wav"].map(|name| folder.path().join(name));
+        std::fs::write(&question, spoken(QUESTION).await.unwrap()).unwrap();
+        let address = mesh.address("relay").trim_start_matches("http://").to_owned();
+        let words = [self.run, &["converse", question.to_str().unwrap(), heard.to_str().unwrap()]].concat();
+        let output = tokio::time::timeout(LIMIT, self.command(&words).env("RELAY", address).output()).await;
+        let lines = lines(output.expect("it hangs up once it is answered").unwrap());
+        assert_eq!(said_by(&lines, "caller: "), [QUESTION]);
+        let answers = said_by(&lines, "assistant: ").join(" ");
+        assert!(answers.ends_with(ANSWER), "{answers}");
+        assert_eq!(lines.last().unwrap(), "ended: END_REASON_CALLER_HANGUP");
+        let heard = voice_audio::wav::read(&std::fs::read(heard).unwrap()).unwrap();
+        let asked = voice_audio::wav::read(&std::fs::read(question).unwrap()).unwrap();
+        assert_eq!(heard.sample_rate_hertz, asked.sample_rate_hertz);
+        assert!(heard.duration() > asked.duration(), "greeting, silence and answer: {:?}", heard.duration());
+        assert!(heard.samples.iter().any(|sample| sample.abs() > 0.05), "nothing but silence was heard");
+    }
+}
+
+/// What somebody has said, line by line.
+fn said_by<'a>(lines: &'a [String], whom: &str) -> Vec<&'a str> {
+    lines.iter().filter_map(|line| line.strip_prefix(whom)).collect()
 }
 
 fn lines(output: Output) -> Vec<String> {
@@ -134,31 +161,35 @@ fn told(watch: &Watch) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_client_in_python_follows_a_call() {
+async fn a_client_in_python_follows_a_call_and_holds_one() {
     if PYTHON.is_built().await {
         PYTHON.follows_a_call().await;
+        PYTHON.holds_a_call().await;
     }
 }
 
 #[tokio::test]
-async fn a_client_in_go_follows_a_call() {
+async fn a_client_in_go_follows_a_call_and_holds_one() {
     if GO.is_built().await {
         GO.follows_a_call().await;
+        GO.holds_a_call().await;
     }
 }
 
 #[tokio::test]
-async fn a_client_in_java_follows_a_call() {
+async fn a_client_in_java_follows_a_call_and_holds_one() {
     if JAVA.is_built().await {
         JAVA.follows_a_call().await;
+        JAVA.holds_a_call().await;
     }
 }
 
 /// Both are one build, and two builds at a time would be in each other's way.
 #[tokio::test]
-async fn clients_in_typescript_follow_a_call_by_grpc_and_as_a_browser_does_by_grpc_web() {
+async fn clients_in_typescript_follow_and_hold_a_call_by_grpc_and_as_a_browser_does_by_grpc_web() {
     if TYPESCRIPT.is_built().await {
         TYPESCRIPT.follows_a_call().await;
+        TYPESCRIPT.holds_a_call().await;
         follows_a_call_from_the_web().await;
     }
 }

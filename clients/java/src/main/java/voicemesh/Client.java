@@ -8,6 +8,7 @@ import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.MetadataUtils;
+import java.io.File;
 import voicemesh.voice.relay.v1.CallEvent;
 import voicemesh.voice.relay.v1.CallState;
 import voicemesh.voice.relay.v1.RelayServiceGrpc;
@@ -15,23 +16,25 @@ import voicemesh.voice.relay.v1.RelayServiceGrpc.RelayServiceBlockingStub;
 import voicemesh.voice.relay.v1.WatchCallRequest;
 
 /**
- * Follows a call of the mesh: {@code Client watch CALL_ID}.
+ * Follows a call of the mesh, or holds one: {@code Client watch CALL_ID | converse QUESTION.wav HEARD.wav}.
  *
  * <p>RELAY is the address of the relay, API_TOKEN a token where one is needed. clients/generate.sh makes the stubs.
  */
 public final class Client {
   private Client() {}
 
-  public static void main(String[] arguments) throws InterruptedException {
-    if (arguments.length != 2 || !arguments[0].equals("watch")) {
-      System.err.println("usage: Client watch CALL_ID");
-      System.exit(2);
-    }
+  public static void main(String[] arguments) throws Exception {
     String address = System.getenv().getOrDefault("RELAY", "127.0.0.1:50051");
     ManagedChannel channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
     try {
       var authorized = ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers()));
-      watch(RelayServiceGrpc.newBlockingStub(authorized), arguments[1]);
+      if (arguments.length == 2 && arguments[0].equals("watch")) {
+        watch(RelayServiceGrpc.newBlockingStub(authorized), arguments[1]);
+      } else if (arguments.length == 3 && arguments[0].equals("converse")) {
+        Conversation.hold(RelayServiceGrpc.newStub(authorized), new File(arguments[1]), new File(arguments[2]));
+      } else {
+        throw new IllegalArgumentException("usage: watch CALL_ID | converse QUESTION.wav HEARD.wav");
+      }
     } finally {
       channel.shutdownNow();
     }
@@ -69,7 +72,7 @@ public final class Client {
   }
 
   /** Prints an event. Those that are not known here are passed over: a contract may grow. */
-  private static void show(CallEvent event) {
+  static void show(CallEvent event) {
     switch (event.getEventCase()) {
       case TRANSCRIPT -> {
         if (event.getTranscript().getIsFinal()) {
