@@ -117,7 +117,7 @@ struct Caller {
     barge_at: Option<Instant>,
     cleared_at: Option<Instant>,
     random: u32,
-    message: String,
+    silence: Near,
     outcome: Outcome,
 }
 
@@ -145,7 +145,7 @@ pub async fn call(plan: Plan) -> anyhow::Result<Outcome> {
         barge_at: None,
         cleared_at: None,
         random,
-        message: String::with_capacity(512),
+        silence: Near::silent(),
         outcome: Outcome::default(),
     };
     caller.run().await
@@ -189,26 +189,23 @@ impl Caller {
             self.answer_mark(&mark).await?;
         }
         self.choose_mood(now);
-        let silence = Near::silent();
         let utterance = self.plan.utterance.clone();
         let near = match (&mut self.mood, &utterance) {
             (Mood::Speaking { next }, Some(utterance)) => {
                 *next += 1;
                 &utterance.frames[*next - 1]
             }
-            _ => &silence,
+            _ => &self.silence,
         };
-        let mut message = std::mem::take(&mut self.message);
-        near.write(self.tick, &mut message);
-        self.say(message.clone()).await?;
-        self.message = message;
+        let (message, samples) = (near.message(self.tick), near.samples);
+        self.say(message).await?;
         let sent_at = Instant::now();
         if self.sent.len() == 8 {
             self.sent.pop_front();
         }
         self.sent.push_back(sent_at);
         if utterance.is_some() {
-            self.listen_to_himself(now, sent_at, &near.samples);
+            self.listen_to_himself(now, sent_at, &samples);
         }
         self.tick += 1;
         Ok(())

@@ -165,6 +165,7 @@ async fn interrupting(
     let begun = Instant::now();
     let mut listener =
         Listener { carrier: Carrier::default(), clauses: Vec::new(), is_between: true, end: begun };
+    let silent = Near::silent();
     let mut ticks = interval(FRAME);
     let (mut next, mut speak_at) = (question.frames.len(), None::<Instant>);
     let (mut is_reply, mut cut_at) = (false, None::<usize>);
@@ -181,7 +182,6 @@ async fn interrupting(
                 if speak_at.is_some_and(|at| at <= now) {
                     (next, speak_at) = (0, None);
                 }
-                let silent = Near::silent();
                 let near = question.frames.get(next).unwrap_or(&silent);
                 next += 1;
                 let bytes = mulaw::encode(&near.samples.map(|sample| f32::from(sample) / 32_768.0));

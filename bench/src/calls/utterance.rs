@@ -1,6 +1,6 @@
 //! What a caller says: one sentence as frames, ready to be sent.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
 use base64::Engine as _;
@@ -41,16 +41,14 @@ impl Near {
         Self { samples, payload: base64::engine::general_purpose::STANDARD.encode(bytes) }
     }
 
-    /// The media message that carries it, into `message`.
-    pub fn write(&self, number: u64, message: &mut String) {
-        message.clear();
-        let _ = write!(
-            message,
+    /// The media message that carries it.
+    pub fn message(&self, number: u64) -> String {
+        format!(
             r#"{{"event":"media","sequenceNumber":"{}","streamSid":"MZ1","media":{{"track":"inbound","chunk":"{number}","timestamp":"{}","payload":"{}"}}}}"#,
             number + 1,
             number * 20,
             self.payload
-        );
+        )
     }
 }
 
