@@ -240,7 +240,7 @@ impl RecordingLine {
         self.speech = None;
         self.stop_tape();
         self.stop_ear();
-        self.trunk.transfer(number);
+        self.trunk.transfer(number, None);
     }
 
     async fn lost(&mut self) {

@@ -15,6 +15,7 @@ use voice_call::{Answerer, Event};
 use voice_signalwire::{CallEvent, CallState, Client, ConnectState, DetectEvent, DialEvent, Error, Leg};
 
 pub(super) use self::pickup::Pickup;
+use crate::leg::Leg as AudioLeg;
 
 /// How long the other number may ring.
 const TRANSFER_RING: Duration = Duration::from_secs(30);
@@ -133,8 +134,9 @@ impl Trunk {
         self.work.spawn(async move { Answered::Digits(send.await) });
     }
 
-    /// Hands the call to a number. A stream of its audio ends with that.
-    pub(super) fn transfer(&mut self, number: &str) {
+    /// Hands the call to a number. A stream of its audio ends with that, and not before: its other end is kept until
+    /// the platform has let go, which may take a socket that closes by itself for the end of the call.
+    pub(super) fn transfer(&mut self, number: &str, stream: Option<AudioLeg>) {
         let has_stream = self.connection == Connection::Stream;
         self.connection = if has_stream { Connection::StreamThenPhone } else { Connection::Phone };
         let leave = has_stream.then(|| self.client.disconnect(&self.leg));
@@ -145,6 +147,7 @@ impl Trunk {
                 // That it was not connected any more is as well.
                 let _ = leave.await;
             }
+            drop(stream);
             let connect = client.connect_phone(&leg, &from, &to, TRANSFER_RING);
             Answered::Connected(Connection::Phone, connect.await)
         });

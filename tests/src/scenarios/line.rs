@@ -67,6 +67,23 @@ async fn a_socket_dropped_while_ringing_or_greeting_loses_no_call_and_greets_onc
 }
 
 #[tokio::test]
+async fn a_command_that_was_lost_with_the_socket_was_not_refused() {
+    for method in ["calling.record", "calling.collect", "calling.play"] {
+        let mesh = mesh(Options::default()).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        let rule = json!({ "when": { "method": method }, "then": { "do": "drop" }, "times": 1 });
+        mesh.phone.faults(json!({ "rules": [rule] })).await.unwrap();
+        ask(&caller, &mut watch).await;
+        ask(&caller, &mut watch).await;
+        let degraded = watch.seen.iter().filter_map(|event| match &event.event {
+            Some(Event::Degraded(degraded)) => Some(degraded.reason.as_str()),
+            _ => None,
+        });
+        assert_eq!(degraded.collect::<Vec<_>>(), ["LINE_LOST", "LINE_RESTORED"], "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_planned_restart_of_the_platform_costs_no_call() {
     for restart in [false, true] {
         let mesh = mesh(Options::default()).await;

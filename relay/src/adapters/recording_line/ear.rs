@@ -97,9 +97,10 @@ impl RecordingLine {
             return;
         }
         match result {
-            Ok(()) => {}
+            // As with the tape.
+            Ok(()) | Err(Error::Disconnected) => {}
             Err(Error::Gone) => self.hung_up().await,
-            Err(Error::Disconnected | Error::Timeout(_)) if self.trunk.is_down() => {}
+            Err(Error::Timeout(_)) if self.trunk.is_down() => {}
             Err(Error::Refused { .. } | Error::Protocol { .. }) => self.lose_ear().await,
             Err(error) => {
                 tracing::warn!(%error, "the ear could not be started");

@@ -93,9 +93,10 @@ impl RecordingLine {
         let Some(mouth) = self.mouth_of(control) else { return };
         let playback = mouth.playback;
         match result {
-            Ok(()) => {}
+            // As with the tape.
+            Ok(()) | Err(Error::Disconnected) => {}
             Err(Error::Gone) => self.hung_up().await,
-            Err(Error::Disconnected | Error::Timeout(_)) if is_down => {}
+            Err(Error::Timeout(_)) if is_down => {}
             Err(error) => {
                 tracing::warn!(%error, "a playback was refused");
                 self.mouth = None;

@@ -107,8 +107,9 @@ impl RecordingLine {
                 }
             }
             Err(Error::Gone) => self.hung_up().await,
-            // Whether it runs is found out once the connection is back.
-            Err(Error::Disconnected | Error::Timeout(_)) if self.trunk.is_down() => {}
+            // Whether it runs is found out once the connection is back; that it is down may be told after this.
+            Err(Error::Disconnected) => {}
+            Err(Error::Timeout(_)) if self.trunk.is_down() => {}
             Err(error) => {
                 tracing::warn!(%error, "the tape was refused");
                 self.degraded("TAPE_REFUSED").await;

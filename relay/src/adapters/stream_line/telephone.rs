@@ -220,14 +220,13 @@ impl StreamLine {
     /// Hands the call over: what caller and colleague say to each other is not ours to hear.
     pub(super) fn transfer(&mut self, number: &str) {
         let Some(telephone) = &mut self.telephone else { return self.tell(Event::TransferFailed) };
-        telephone.ask_at = None;
-        telephone.trunk.transfer(number);
         let now = now();
         self.is_listening = false;
         self.ear.end();
         self.mouth.cut(now, self.leg.as_ref().map(|leg| &leg.outbox));
         self.mouth.disconnected(now);
         self.broken_at = None;
-        self.leg = None;
+        telephone.ask_at = None;
+        telephone.trunk.transfer(number, self.leg.take());
     }
 }
