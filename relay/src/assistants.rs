@@ -158,6 +158,11 @@ impl Assistants {
         std::iter::once(&self.default).chain(self.contexts.values()).chain(self.numbers.values())
     }
 
+    /// How long calls may last.
+    pub(crate) fn longest_call(&self) -> Duration {
+        self.all().map(|assistant| assistant.call.max_call).max().unwrap_or_default()
+    }
+
     /// Every assistant, to be completed at start.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Assistant> {
         let others = self.contexts.values_mut().chain(self.numbers.values_mut());

@@ -153,7 +153,7 @@ impl Config {
         }
         let server =
             ServerConfig::from_env(&mut env, "RELAY_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 50051)));
-        let advertise_addr = env.url_or("RELAY_ADVERTISE_ADDR", &format!("http://{}", server.listen_addr));
+        let advertise_addr = advertise_addr(&mut env, &server);
         let config = Self {
             server,
             advertise_addr,
@@ -189,6 +189,22 @@ impl Config {
         };
         env.finish(config)
     }
+}
+
+/// Where other services reach this relay: it is known by that, and its calls are.
+fn advertise_addr(env: &mut Env, server: &ServerConfig) -> String {
+    let listen_addr = server.listen_addr;
+    if listen_addr.ip().is_unspecified() && env.optional("RELAY_ADVERTISE_ADDR").is_none() {
+        env.problem(
+            "RELAY_ADVERTISE_ADDR, RELAY_LISTEN_ADDR",
+            format!(
+                "{listen_addr} tells nobody where this relay is: set RELAY_ADVERTISE_ADDR to the address at which \
+                 gateways and other relays reach this very one"
+            ),
+        );
+    }
+    let scheme = if server.tls.identity().is_some() { "https" } else { "http" };
+    env.url_or("RELAY_ADVERTISE_ADDR", &format!("{scheme}://{listen_addr}"))
 }
 
 /// Where replies are begun before it is certain what they answer.
@@ -268,6 +284,22 @@ mod tests {
         ] {
             assert!(text.contains(name), "{name} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_relay_that_listens_everywhere_must_say_where_it_is() {
+        let text = problems(&[("RELAY_LISTEN_ADDR", "0.0.0.0:50051"), ("API_TOKENS", "a")]);
+        assert!(
+            text.contains("RELAY_ADVERTISE_ADDR, RELAY_LISTEN_ADDR: 0.0.0.0:50051 tells nobody"),
+            "{text}"
+        );
+        let told = [
+            ("RELAY_LISTEN_ADDR", "0.0.0.0:50051"),
+            ("RELAY_ADVERTISE_ADDR", "http://10.0.0.7:50051"),
+            ("API_TOKENS", "a"),
+        ];
+        let text = problems(Box::leak(Box::new(told)));
+        assert!(!text.contains("RELAY_ADVERTISE_ADDR"), "{text}");
     }
 
     #[test]

@@ -5,12 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use voice_call::{Config as CallConfig, Endpoint};
 
 use crate::{adapters::stream_line::Media, assistants::Assistant, media::MediaDesk, session::Tools};
 
 /// How the audio of a call reaches us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Door {
     /// As recordings, by commands of the platform.
     Recording,

@@ -67,13 +67,13 @@ impl From<&Sound> for Played {
     }
 }
 
-impl Default for Journal {
-    fn default() -> Self {
-        Self { entries: Mutex::default(), head: watch::Sender::new(Head::default()) }
-    }
-}
-
 impl Journal {
+    /// A log whose first event comes after this sequence; zero for that of a new call.
+    pub(crate) fn starting_after(sequence: u64) -> Self {
+        let head = watch::Sender::new(Head { sequence, is_closed: false });
+        Self { entries: Mutex::default(), head }
+    }
+
     /// Adds what happened.
     pub(crate) fn push(&self, at: Timestamp, notice: Notice, played: Vec<Played>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +107,8 @@ impl Journal {
     /// With the sequence of the oldest event that is kept, when older ones were asked for.
     pub(crate) fn after(&self, sequence: u64, limit: usize) -> Result<Vec<Entry>, u64> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(first) = entries.front().map(|entry| entry.sequence) else { return Ok(Vec::new()) };
+        let next = self.head.borrow().sequence + 1;
+        let first = entries.front().map_or(next, |entry| entry.sequence);
         if sequence + 1 < first {
             return Err(first);
         }

@@ -10,6 +10,7 @@ mod error;
 mod greeting;
 mod grpc;
 mod journal;
+mod kept;
 mod leg;
 mod media;
 mod outbound;
@@ -24,20 +25,27 @@ mod switchboard;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use voice_jobs::Jobs;
+use voice_ledger::{Kept, Scribe, Session};
 use voice_proto::relay::v1::relay_service_server::RelayServiceServer;
 use voice_server::{
     Server, ServerConfig,
     client::{Peer, channel},
 };
+use voice_signalwire::SessionState;
 use voice_transcode::Transcoder;
 
 pub use crate::config::Config;
 use crate::{
     adapters::{jobs::JobTurns, recording_line, tts::Tts, worker::Worker},
     doors::StreamDoor,
+    kept::{KeptCall, Ledger},
     media::MediaDesk,
     outbound::DialPlan,
     phrases::{Keeper, PhraseBook},
@@ -59,7 +67,8 @@ pub struct Relay {
     listener: TcpListener,
     api: grpc::Api,
     switchboard: Switchboard,
-    connection: voice_signalwire::Connection,
+    resumption: Resumption,
+    scribe: Scribe<KeptCall>,
     events: mpsc::Receiver<voice_signalwire::Event>,
     phrases: Arc<PhraseBook>,
     keeper: Keeper,
@@ -78,8 +87,12 @@ impl Relay {
         let transcoder = Transcoder::new(config.transcoder).await.context("TRANSCODER")?;
         let recorded =
             greeting::prepare(&mut assistants, &clips, &transcoder, &config.public_base_url).await?;
+        let address = advertised(&config, &listener)?;
+        let (ledger, scribe) =
+            Ledger::open(&config.redis_url, &config.job_queue, &address, assistants.longest_call())
+                .context("REDIS_URL")?;
         // First part of call ids, and so of the ids of their jobs.
-        let relay_id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+        let relay_id = ledger.relay_id().to_string();
         let jobs = Jobs::connect_as(&relay_id, &config.redis_url, &config.job_queue).context("REDIS_URL")?;
         let channel = channel(Peer::Tts, &config.tts_addrs, &config.server.client).context("TTS_ADDRS")?;
         let speech = Arc::new(Tts::new(channel));
@@ -87,7 +100,7 @@ impl Relay {
             voice_server::client::channel(Peer::Worker, &config.worker_addrs, &config.server.client)
                 .context("WORKER_ADDRS")?;
         let worker = Arc::new(Worker::new(workers));
-        let desk = Arc::new(MediaDesk::new(config.secret_key.clone(), advertised(&config, &listener)?));
+        let desk = Arc::new(MediaDesk::new(config.secret_key.clone(), address));
         let phrases = Arc::new(PhraseBook::default());
         let registry = Arc::new(Registry::default());
         let (client, events, connection) = voice_signalwire::connect(voice_signalwire::Config::new(
@@ -98,6 +111,7 @@ impl Relay {
         ));
         let plan = Arc::new(DialPlan::new(config.dial_allowed_prefixes.clone(), config.dial_daily_cap));
         let (orders_sender, orders) = mpsc::channel(ORDERS);
+        let (kept_sender, kept) = oneshot::channel();
         let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone(), desk.clone());
         let tools = Tools {
             turns: Arc::new(JobTurns::new(jobs)),
@@ -117,7 +131,8 @@ impl Relay {
         let switchboard = Switchboard {
             orders,
             plan,
-            relay_id,
+            ledger: ledger.clone(),
+            kept: Some(kept),
             client,
             assistants: assistants.clone(),
             max_calls: config.max_calls,
@@ -127,7 +142,8 @@ impl Relay {
             door: recording_line::Settings { end_silence: config.end_silence, language: String::new() },
         };
         let keeper = Keeper { assistants, speech, pace: config.phrase_pace, recorded, clips };
-        Ok(Self { config, listener, api, switchboard, connection, events, phrases, keeper })
+        let resumption = Resumption { ledger, connection, kept: kept_sender };
+        Ok(Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper })
     }
 
     /// Conducts calls until `shutdown` completes; then live calls finish their turn and say goodbye.
@@ -135,17 +151,20 @@ impl Relay {
     /// # Errors
     /// When the credentials are refused, or the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, api, switchboard, connection, events, phrases, keeper } = self;
+        let Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper } = self;
         let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
         // Watchers of calls that are over end by themselves; others have had their time.
         let last = ServerConfig { drain_timeout: LAST_WATCHERS, ..config.server.clone() };
         let server = Server::new("relay", last, voice_proto::DESCRIPTORS).with(RelayServiceServer::new(api));
         let mut background = JoinSet::new();
         background.spawn(phrases.keep(keeper));
+        let written = CancellationToken::new();
+        let mut writing = JoinSet::new();
+        writing.spawn(scribe.run(written.clone()));
         let calls = switchboard.run(events, drain.clone());
         let serving = server.serve(listener, calls_over.clone().cancelled_owned());
         let mut connecting = JoinSet::new();
-        connecting.spawn(connection.run());
+        connecting.spawn(resumption.run());
         tokio::pin!(calls, serving, shutdown);
         tokio::select! {
             () = &mut calls => {}
@@ -164,16 +183,47 @@ impl Relay {
                 }
             }
         }
+        written.cancel();
         calls_over.cancel();
-        serving.await
+        let last_words = async { while writing.join_next().await.is_some() {} };
+        let (served, _) = tokio::join!(serving, tokio::time::timeout(LAST_WATCHERS, last_words));
+        served
+    }
+}
+
+/// The connection to the platform, before it is made.
+#[derive(Debug)]
+struct Resumption {
+    ledger: Ledger,
+    connection: voice_signalwire::Connection,
+    /// Takes the calls of a process that was here before.
+    kept: oneshot::Sender<Vec<(String, KeptCall)>>,
+}
+
+impl Resumption {
+    /// Connects to the platform in the session that this relay had before, if any is known.
+    async fn run(self) -> Result<(), voice_signalwire::Error> {
+        let Self { ledger, connection, kept } = self;
+        match ledger.read().await {
+            Ok(Kept { session, calls }) => {
+                tracing::info!(calls = calls.len(), "read what this relay had before");
+                let _ = kept.send(calls);
+                let Session { protocol, authorization_state } = session;
+                connection.resuming(SessionState { protocol, authorization_state }).run().await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what this relay had before is not known");
+                connection.run().await
+            }
+        }
     }
 }
 
 /// Where other services reach this relay. A port that the system chose is known only now.
 fn advertised(config: &Config, listener: &TcpListener) -> anyhow::Result<String> {
-    let chosen = format!("http://{}", config.server.listen_addr);
-    if config.advertise_addr == chosen && config.server.listen_addr.port() == 0 {
-        return Ok(format!("http://{}", listener.local_addr()?));
+    let (told, chosen) = (&config.advertise_addr, config.server.listen_addr);
+    match told.strip_suffix(&chosen.to_string()).filter(|_| chosen.port() == 0) {
+        Some(scheme) => Ok(format!("{scheme}{}", listener.local_addr()?)),
+        None => Ok(told.clone()),
     }
-    Ok(config.advertise_addr.clone())
 }

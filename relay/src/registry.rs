@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use voice_call::{Activity, Refusal, SayId, State};
 
@@ -57,7 +58,8 @@ pub(crate) enum Asked {
 }
 
 /// How a call came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Origin {
     /// The platform told of it.
     Received,
@@ -134,10 +136,16 @@ impl CallRecord {
             caller_number,
             called_number,
             created_at,
-            journal: Journal::default(),
+            journal: Journal::starting_after(0),
             control,
             status: Mutex::new(status),
         }
+    }
+
+    /// The same call, conducted by another process until now: its events are numbered on after `sequence`.
+    pub(crate) fn taken_back(self, sequence: u64, turns: u32) -> Self {
+        self.update(|status| status.turns = turns);
+        Self { journal: Journal::starting_after(sequence), ..self }
     }
 
     /// The call as it is now.

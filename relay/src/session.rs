@@ -15,13 +15,14 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Destination, Event, Notice, PlaybackId, Recogniser, Refusal, SpeculationOutcome,
-    State, TurnId, UtteranceId, invariants::Invariants,
+    Call, ClipId, Command, Destination, EndReason, Event, Notice, PlaybackId, Recogniser, Refusal,
+    SpeculationOutcome, State, TurnId, UtteranceId, invariants::Invariants,
 };
 
 use crate::{
     assistants::Assistant,
     journal::Played,
+    kept::{KeptMessage, Page, Stage},
     phrases::PhraseBook,
     ports::{Clip, Ears, Line, LineCommand, LineEvent, Partial, Sound, Speech, TurnEvent, Turns, Utterance},
     registry::{Ask, Asked, CallRecord, Control},
@@ -85,6 +86,8 @@ pub(crate) struct Session {
     /// The engine that the call has moved to; empty for the preferred one.
     engine: String,
     invariants: Invariants,
+    /// Where it is written down what another process would have to know; a call that ends with this one has none.
+    page: Option<Arc<Page>>,
 }
 
 /// A result of the call's own work.
@@ -128,7 +131,13 @@ impl Session {
             report,
             engine: String::new(),
             invariants: Invariants::default(),
+            page: None,
         }
+    }
+
+    /// The same, written down.
+    pub(crate) fn on(self, page: Arc<Page>) -> Self {
+        Self { page: Some(page), ..self }
     }
 
     /// Conducts the call to its end. Whatever it still has in the works then is dropped with it.
@@ -279,11 +288,31 @@ impl Session {
                     .record(part.duration.as_secs_f64());
             }
         }
+        let is_kept = matches!(notice, Notice::StateChanged { .. } | Notice::Instructed { .. });
         let played = match &notice {
             Notice::PlaybackStarted { playback, .. } => self.played.remove(playback).unwrap_or_default(),
             _ => Vec::new(),
         };
         self.record.journal.push(Timestamp::now(), notice, played);
+        if is_kept {
+            self.write_down();
+        }
+    }
+
+    fn write_down(&self) {
+        let Some(page) = &self.page else { return };
+        let (history, instructions) = (self.call.memory(), self.call.instructions().to_vec());
+        let (turns, sequence) = (self.record.status().turns, self.record.journal.head().sequence);
+        let stage = match self.call.state() {
+            State::Ringing => Stage::Ringing,
+            State::Ending { reason: EndReason::Transferred } => Stage::HandedOver,
+            State::Active | State::Ending { .. } | State::Ended { .. } => Stage::Talking,
+        };
+        page.update(|kept| {
+            kept.history = history.into_iter().map(KeptMessage::from).collect();
+            (kept.stage, kept.turns, kept.sequence, kept.instructions) =
+                (stage, turns, sequence, instructions);
+        });
     }
 }
 

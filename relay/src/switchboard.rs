@@ -1,6 +1,8 @@
 //! Takes calls in and brings the provider's events to the call that they concern. It never waits for a call: one
 //! that does not take its events has hung, and is cut off.
 
+mod takeover;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -15,13 +17,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use voice_call::{Call, Config as CallConfig};
-use voice_signalwire::{CallReceived, Client, DialEvent, Event, Leg};
+use voice_signalwire::{CallReceived, Client, DialEvent, Event, Leg, SessionState};
 
 use crate::{
     adapters::{dialling::Dial, recording_line, stream_line, trunk::Platform},
     assistants::{Assistant, Assistants},
     doors::{Door, StreamDoor},
     error::Error,
+    kept::{KeptCall, Ledger, Page, Running, Stage},
     leg::Leg as AudioLeg,
     outbound::{DialPlan, PlaceCall, Requests},
     ports::LINE_QUEUE,
@@ -38,8 +41,10 @@ const PASSED: usize = 256;
 /// The relay's side of the telephone exchange.
 #[derive(Debug)]
 pub(crate) struct Switchboard {
-    /// First part of this relay's call ids.
-    pub relay_id: String,
+    /// Where calls are written down; it knows the first part of this relay's call ids.
+    pub ledger: Ledger,
+    /// Calls that this relay had before it was started, once they are read.
+    pub kept: Option<oneshot::Receiver<Vec<(String, KeptCall)>>>,
     /// Sends commands.
     pub client: Client,
     /// Who answers.
@@ -149,7 +154,7 @@ impl Switchboard {
         }
     }
 
-    fn take(&self, lines: &mut Lines, event: Event, is_draining: bool) {
+    fn take(&mut self, lines: &mut Lines, event: Event, is_draining: bool) {
         match event {
             Event::CallReceived(received) => self.take_call(lines, received, is_draining),
             Event::Call { leg, tag, event } => {
@@ -161,12 +166,18 @@ impl Switchboard {
             Event::Dial { tag, event } => {
                 if let DialEvent::Answered(leg) = &event {
                     lines.learn(leg, &tag);
+                    self.end_unknown(lines, leg, &tag);
                 }
                 lines.tell(&tag, Platform::Dial(event));
             }
-            Event::Connected { .. } => lines.tell_all(&Platform::Restored),
+            Event::Connected { .. } => {
+                lines.tell_all(&Platform::Restored);
+                self.take_over(lines);
+            }
             Event::Disconnected => lines.tell_all(&Platform::Lost),
-            Event::SessionChanged(_) => {}
+            Event::SessionChanged(SessionState { protocol, authorization_state }) => {
+                self.ledger.keep_session(voice_ledger::Session { protocol, authorization_state });
+            }
         }
     }
 
@@ -195,21 +206,23 @@ impl Switchboard {
         let door = if has_room { assistant.door } else { Door::Recording };
         let config = self.config_of(&assistant, door);
         let call = if has_room { Call::answer(now(), config) } else { Call::turn_away(now(), config) };
+        let numbers = (from, to.clone());
+        let page = self.page(&call_id, Origin::Received, door, &context, &numbers, &call);
         let (line, work) = match door {
             Door::Recording => {
-                let (line, work) =
-                    recording_line::open(client, leg, to.clone(), self.door_for(&assistant), events);
+                let settings = self.door_for(&assistant);
+                let (line, work) = recording_line::open(client, leg, to, settings, page.clone(), events);
                 (line, work.boxed())
             }
             Door::Stream => {
                 let media = self.stream.media(&call_id);
-                let (line, work) = stream_line::answer(client, leg, to.clone(), media, events);
+                let (line, work) = stream_line::answer(client, leg, to, media, page.clone(), events);
                 (line, work.boxed())
             }
         };
-        let (record, control) = self.register(call_id, Origin::Received, context, (from, to));
+        let (record, control) = self.register(call_id, Origin::Received, context, numbers);
         let session = Session::new(call, record.clone(), assistant, line, control, self.tools_of(door));
-        lines.spawn(leg_id, &record, platform, session, work);
+        lines.spawn(leg_id, &record, platform, session.on(page), work);
     }
 
     fn place(
@@ -235,19 +248,23 @@ impl Switchboard {
         let (platform, events) = mpsc::channel(LINE_QUEUE);
         let dial = Dial { tag: call_id.clone(), from: from.clone(), to: to.clone(), ring };
         let client = self.client.clone();
+        let numbers = (from, to);
+        let page = self.page(&call_id, Origin::Placed, door, &context, &numbers, &call);
         let (line, work) = match door {
             Door::Recording => {
-                let (line, work) = recording_line::place(client, dial, self.door_for(&assistant), events);
+                let settings = self.door_for(&assistant);
+                let (line, work) = recording_line::place(client, dial, settings, page.clone(), events);
                 (line, work.boxed())
             }
             Door::Stream => {
-                let (line, work) = stream_line::place(client, dial, self.stream.media(&call_id), events);
+                let media = self.stream.media(&call_id);
+                let (line, work) = stream_line::place(client, dial, media, page.clone(), events);
                 (line, work.boxed())
             }
         };
-        let (record, control) = self.register(call_id.clone(), Origin::Placed, context, (from, to));
+        let (record, control) = self.register(call_id.clone(), Origin::Placed, context, numbers);
         let session = Session::new(call, record.clone(), assistant, line, control, self.tools_of(door));
-        lines.spawn(call_id, &record, platform, session, work);
+        lines.spawn(call_id, &record, platform, session.on(page), work);
         Ok(record)
     }
 
@@ -295,7 +312,7 @@ impl Switchboard {
     }
 
     fn new_call_id(&self) -> String {
-        format!("{}-{}", self.relay_id, Uuid::now_v7().simple())
+        format!("{}-{}", self.ledger.relay_id(), Uuid::now_v7().simple())
     }
 
     fn config_of(&self, assistant: &Assistant, door: Door) -> CallConfig {
@@ -314,6 +331,36 @@ impl Switchboard {
 
     fn door_for(&self, assistant: &Assistant) -> recording_line::Settings {
         recording_line::Settings { language: assistant.language.clone(), ..self.door.clone() }
+    }
+
+    /// Begins to write a call down.
+    fn page(
+        &self,
+        call_id: &str,
+        origin: Origin,
+        door: Door,
+        context: &str,
+        (caller_number, called_number): &(String, String),
+        call: &Call,
+    ) -> Arc<Page> {
+        Arc::new(self.ledger.page(
+            call_id,
+            KeptCall {
+                origin,
+                door,
+                stage: Stage::Ringing,
+                context: context.to_owned(),
+                caller_number: caller_number.clone(),
+                called_number: called_number.clone(),
+                created_at: Timestamp::now(),
+                leg: None,
+                running: Running::default(),
+                turns: 0,
+                sequence: 0,
+                instructions: call.instructions().to_vec(),
+                history: Vec::new(),
+            },
+        ))
     }
 
     fn register(

@@ -12,8 +12,11 @@ use voice_server::config::Env;
 
 /// Which crates of this workspace a crate may name. Services never name each other; the call core knows only words;
 /// the simulators share nothing with the clients that are tested against them.
-const ARROWS: [(&str, &[&str]); 18] = [
-    ("relay", &["audio", "call", "clips", "jobs", "proto", "server", "signalwire", "speech", "transcode"]),
+const ARROWS: [(&str, &[&str]); 19] = [
+    (
+        "relay",
+        &["audio", "call", "clips", "jobs", "ledger", "proto", "server", "signalwire", "speech", "transcode"],
+    ),
     ("worker", &["audio", "groq", "jobs", "proto", "quota", "server", "signalwire", "speech", "transcode"]),
     ("tts", &["audio", "clips", "groq", "proto", "quota", "server", "speech", "transcode"]),
     ("gateway", &["clips", "proto", "server"]),
@@ -22,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("voice-clips", &[]),
     ("voice-groq", &[]),
     ("voice-jobs", &["redis"]),
+    ("voice-ledger", &["redis"]),
     ("voice-proto", &[]),
     ("voice-quota", &["redis"]),
     ("voice-redis", &[]),
@@ -36,7 +40,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
 /// Libraries that have one place: the crates that may name them.
 const PLACES: [(&str, &[&str]); 10] = [
     ("deadpool", &["voice-jobs", "voice-redis"]),
-    ("deadpool-redis", &["voice-jobs", "voice-quota", "voice-redis"]),
+    ("deadpool-redis", &["voice-jobs", "voice-ledger", "voice-quota", "voice-redis"]),
     ("tokio-tungstenite", &["bench", "voice-signalwire", "voice-sim"]),
     ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),
     ("rodio", &["voice-audio"]),

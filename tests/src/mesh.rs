@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic_types::StatusExt as _;
 use voice_proto::{
     relay::v1::{
         CallEvent, CallState, ListCallsRequest, WatchCallRequest, call_event::Event,
@@ -238,9 +239,26 @@ impl Mesh {
     /// # Errors
     /// When the relay does not know it.
     pub async fn watch(&self, call_id: &str) -> anyhow::Result<Watch> {
-        let request = WatchCallRequest { call_id: call_id.to_owned(), after_sequence: 0 };
-        let stream = self.relay().await?.watch_call(request).await?.into_inner();
-        Ok(Watch { stream, seen: Vec::new() })
+        Ok(Watch::begin(self.relay().await?, call_id, 0).await?)
+    }
+
+    /// Follows a call by any relay, from the oldest event that is kept: of one that was taken back, from that on.
+    ///
+    /// # Errors
+    /// When it is not known in time.
+    pub async fn watch_by(&self, relay: &str, call_id: &str) -> anyhow::Result<Watch> {
+        eventually(Duration::from_secs(20), "the call at the relay", async || {
+            let relay = RelayServiceClient::new(self.connect(relay).await.ok()?);
+            match Watch::begin(relay.clone(), call_id, 0).await {
+                Ok(watch) => Some(watch),
+                Err(status) => {
+                    let details = status.get_details_error_info()?;
+                    let first: i64 = details.metadata.get("first_sequence")?.parse().ok()?;
+                    Watch::begin(relay, call_id, first - 1).await.ok()
+                }
+            }
+        })
+        .await
     }
 
     async fn wait_until_connected(&self) -> anyhow::Result<()> {
@@ -257,20 +275,38 @@ impl Mesh {
 #[derive(Debug)]
 pub struct Watch {
     stream: tonic::Streaming<voice_proto::relay::v1::WatchCallResponse>,
+    first: Option<voice_proto::relay::v1::WatchCallResponse>,
+    after: i64,
     /// Everything so far.
     pub seen: Vec<CallEvent>,
 }
 
 impl Watch {
+    /// Watches, and waits for the first event, so that a refusal is told here.
+    async fn begin(
+        mut relay: RelayServiceClient<Channel>,
+        call_id: &str,
+        after: i64,
+    ) -> Result<Self, tonic::Status> {
+        let request = WatchCallRequest { call_id: call_id.to_owned(), after_sequence: after };
+        let mut stream = relay.watch_call(request).await?.into_inner();
+        let first = stream.message().await?;
+        Ok(Self { stream, first, after, seen: Vec::new() })
+    }
+
     /// The next event; `None` once the call is over.
     ///
     /// # Errors
     /// When the stream breaks, or an event is missing.
     pub async fn next(&mut self) -> anyhow::Result<Option<CallEvent>> {
-        let Some(response) = self.stream.message().await? else { return Ok(None) };
+        let next = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.stream.message().await?,
+        };
+        let Some(response) = next else { return Ok(None) };
         let event = response.event.context("a response without an event")?;
         ensure!(
-            event.sequence == self.seen.len() as i64 + 1,
+            event.sequence == self.after + self.seen.len() as i64 + 1,
             "event {} after {}",
             event.sequence,
             self.seen.len()

@@ -19,6 +19,7 @@ mod media;
 mod media_clients;
 mod outbound;
 mod poison;
+mod restarts;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;

@@ -4,6 +4,7 @@ mod draft;
 mod hearing;
 mod interruption;
 mod requests;
+mod resumption;
 mod screening;
 mod silence;
 mod speaking;
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use resumption::Kept;
 use screening::Screening;
 use talk::{Cx, Step, Talk};
 
@@ -239,7 +241,7 @@ impl Call {
             (Life::Ending { reason: EndReason::Transferred, kept, .. }, Event::TransferFailed) => {
                 let kept = kept.take();
                 self.out.report(Notice::TransferFailed);
-                self.take_back(now, kept);
+                self.transfer_failed(now, kept);
             }
             (Life::Ending { reason: EndReason::Transferred, .. }, Event::TransferConnected) => {
                 self.out.report(Notice::TransferConnected);
@@ -250,7 +252,7 @@ impl Call {
     }
 
     /// Nobody took him.
-    fn take_back(&mut self, now: Instant, kept: Option<Box<Talk>>) {
+    fn transfer_failed(&mut self, now: Instant, kept: Option<Box<Talk>>) {
         match kept {
             Some(mut talk) => {
                 let mut cx = Cx { now, config: &self.config, out: &mut self.out };

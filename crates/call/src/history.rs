@@ -42,4 +42,8 @@ impl History {
     pub(crate) fn messages(&self) -> Vec<Message> {
         self.0.clone()
     }
+
+    pub(crate) fn of(messages: Vec<Message>) -> Self {
+        Self(messages)
+    }
 }

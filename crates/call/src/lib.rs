@@ -33,7 +33,7 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Activity, Call, State};
+pub use call::{Activity, Call, Kept, State};
 pub use config::{Config, Endpoint, Phrases};
 pub use event::{Answerer, Command, DialFailure, Event, Item, Progress, Recogniser, TurnRequest};
 pub use fillers::{fillers, languages as filler_languages};

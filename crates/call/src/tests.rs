@@ -4,6 +4,7 @@ mod arbitrary;
 mod draft;
 mod live;
 mod outside;
+mod resumption;
 mod table;
 mod timeline;
 

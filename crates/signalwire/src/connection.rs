@@ -100,15 +100,16 @@ impl Config {
         let url = if url.contains("://") { url.to_owned() } else { format!("wss://{url}") };
         Self { url, project: project.to_owned(), token, contexts, session: SessionState::default() }
     }
-
-    /// Resumes an earlier session.
-    #[must_use]
-    pub fn resuming(self, session: SessionState) -> Self {
-        Self { session, ..self }
-    }
 }
 
 impl Connection {
+    /// Resumes an earlier session, also one of a process that is no more.
+    #[must_use]
+    pub fn resuming(mut self, session: SessionState) -> Self {
+        self.config.session = session;
+        self
+    }
+
     /// Keeps the connection up.
     ///
     /// # Errors

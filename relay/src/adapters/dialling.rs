@@ -7,7 +7,10 @@ use voice_call::{DialFailure, Event};
 use voice_signalwire::{CallEvent, CallState, Client, DialEvent, Error, Leg, NotReached};
 
 use super::trunk::Platform;
-use crate::ports::{LineCommand, LineEvent};
+use crate::{
+    kept::{KeptLeg, Page},
+    ports::{LineCommand, LineEvent},
+};
 
 /// Whom to call, and how.
 #[derive(Clone, Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct Dial {
 pub(super) async fn ring(
     client: &Client,
     dial: &Dial,
+    page: &Page,
     out: &mpsc::Sender<LineEvent>,
     commands: &mut mpsc::Receiver<LineCommand>,
     platform: &mut mpsc::Receiver<Platform>,
@@ -68,6 +72,7 @@ pub(super) async fn ring(
                 }
                 Some(Platform::Event { leg: ringing, .. }) => {
                     // Its id is known only now.
+                    page.update(|kept| kept.leg = Some(KeptLeg::from(&ringing)));
                     if leg.replace(ringing.clone()).is_none() && is_given_up {
                         work.spawn(cancelled(client, &ringing));
                     }

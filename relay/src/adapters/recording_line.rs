@@ -13,7 +13,7 @@ mod mouth;
 mod tape;
 mod utterance;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use voice_call::Event;
@@ -24,7 +24,10 @@ use super::{
     dialling::{self, Dial},
     trunk::{News, Pickup, Platform, Trunk, control_id, until},
 };
-use crate::ports::{LINE_QUEUE, Line, LineCommand, LineEvent};
+use crate::{
+    kept::{Page, Running, Stage},
+    ports::{LINE_QUEUE, Line, LineCommand, LineEvent},
+};
 
 /// How the door listens.
 #[derive(Clone, Debug)]
@@ -91,11 +94,34 @@ pub(crate) fn open(
     leg: Leg,
     own_number: String,
     settings: Settings,
+    page: Arc<Page>,
+    platform: mpsc::Receiver<Platform>,
+) -> (Line, impl Future<Output = ()> + Send + 'static) {
+    begin(Trunk::new(client, leg, own_number, Pickup::Ringing, page), settings, Running::default(), platform)
+}
+
+/// Opens the line of a call that another process had, and stops what runs for it.
+pub(crate) fn take_back(
+    client: Client,
+    (leg, own_number): (Leg, String),
+    settings: Settings,
+    (stage, running): (Stage, Running),
+    page: Arc<Page>,
+    platform: mpsc::Receiver<Platform>,
+) -> (Line, impl Future<Output = ()> + Send + 'static) {
+    begin(Trunk::taken_back(client, leg, own_number, stage, page), settings, running, platform)
+}
+
+fn begin(
+    trunk: Trunk,
+    settings: Settings,
+    running: Running,
     platform: mpsc::Receiver<Platform>,
 ) -> (Line, impl Future<Output = ()> + Send + 'static) {
     let (command_sender, commands) = mpsc::channel(LINE_QUEUE);
     let (out, events) = mpsc::channel(LINE_QUEUE);
-    let line = RecordingLine::new(Trunk::new(client, leg, own_number, Pickup::Ringing), settings, out);
+    let mut line = RecordingLine::new(trunk, settings, out);
+    line.stop_running(running);
     (Line { commands: command_sender, events, format: None }, line.run(commands, platform))
 }
 
@@ -104,14 +130,15 @@ pub(crate) fn place(
     client: Client,
     dial: Dial,
     settings: Settings,
+    page: Arc<Page>,
     mut platform: mpsc::Receiver<Platform>,
 ) -> (Line, impl Future<Output = ()> + Send + 'static) {
     let (command_sender, mut commands) = mpsc::channel(LINE_QUEUE);
     let (out, events) = mpsc::channel(LINE_QUEUE);
     let work = async move {
-        let answered = dialling::ring(&client, &dial, &out, &mut commands, &mut platform).await;
+        let answered = dialling::ring(&client, &dial, &page, &out, &mut commands, &mut platform).await;
         if let Some(leg) = answered {
-            let trunk = Trunk::new(client, leg, dial.from, Pickup::Answered);
+            let trunk = Trunk::new(client, leg, dial.from, Pickup::Answered, page);
             RecordingLine::new(trunk, settings, out).run(commands, platform).await;
         }
     };
@@ -132,6 +159,22 @@ impl RecordingLine {
             utterances: 0,
             is_listening: false,
             has_ear: true,
+        }
+    }
+
+    /// Stops what another process has left running: what is started then is this one's.
+    fn stop_running(&mut self, running: Running) {
+        let Running { tape, ear, playback } = running;
+        if let Some(control) = tape {
+            self.tape = Tape::left_running(control);
+            self.stop_tape();
+        }
+        if let Some(control) = ear {
+            self.ear = Ear::left_running(control);
+            self.stop_ear();
+        }
+        if let Some(control) = playback {
+            self.stop_playback(&control);
         }
     }
 
@@ -170,7 +213,7 @@ impl RecordingLine {
 
     async fn obey(&mut self, command: LineCommand) {
         match command {
-            LineCommand::Answer => self.trunk.answer(false),
+            LineCommand::Answer => self.trunk.answer(),
             // Only a line that is placed dials, and it has by now.
             // The platform ends utterances here, so none is open to be forgotten.
             LineCommand::Dial | LineCommand::DropUtterance => {}

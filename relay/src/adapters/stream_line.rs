@@ -19,7 +19,7 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 use voice_call::{Answerer, Event, PlaybackId};
 
-pub(crate) use self::telephone::{Media, answer, place};
+pub(crate) use self::telephone::{Media, answer, place, take_back};
 use self::{
     ear::{Ear, Heard},
     mouth::Mouth,
@@ -245,7 +245,7 @@ impl StreamLine {
     fn obey(&mut self, command: LineCommand) {
         match command {
             LineCommand::Answer => match &mut self.telephone {
-                Some(telephone) => telephone.trunk.answer(false),
+                Some(telephone) => telephone.trunk.answer(),
                 // Whoever sends frames has been connected already.
                 None => self.tell(Event::Answered),
             },

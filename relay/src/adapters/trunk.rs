@@ -4,7 +4,7 @@
 
 mod pickup;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -15,7 +15,10 @@ use voice_call::{Answerer, Event};
 use voice_signalwire::{CallEvent, CallState, Client, ConnectState, DetectEvent, DialEvent, Error, Leg};
 
 pub(super) use self::pickup::Pickup;
-use crate::leg::Leg as AudioLeg;
+use crate::{
+    kept::{KeptLeg, Page, Stage},
+    leg::Leg as AudioLeg,
+};
 
 /// How long the other number may ring.
 const TRANSFER_RING: Duration = Duration::from_secs(30);
@@ -80,6 +83,8 @@ pub(super) enum News {
 pub(super) struct Trunk {
     pub(super) client: Client,
     pub(super) leg: Leg,
+    /// Where it is written down what the platform does for this call.
+    pub(super) page: Arc<Page>,
     /// Our number in this call.
     own_number: String,
     pickup: Pickup,
@@ -94,10 +99,12 @@ pub(super) struct Trunk {
 }
 
 impl Trunk {
-    pub(super) fn new(client: Client, leg: Leg, own_number: String, pickup: Pickup) -> Self {
+    pub(super) fn new(client: Client, leg: Leg, own_number: String, pickup: Pickup, page: Arc<Page>) -> Self {
+        page.update(|kept| kept.leg = Some(KeptLeg::from(&leg)));
         Self {
             client,
             leg,
+            page,
             own_number,
             pickup,
             detection: None,
@@ -107,6 +114,22 @@ impl Trunk {
             is_down: false,
             is_over: false,
         }
+    }
+
+    /// A call that another process had.
+    pub(super) fn taken_back(
+        client: Client,
+        leg: Leg,
+        own_number: String,
+        stage: Stage,
+        page: Arc<Page>,
+    ) -> Self {
+        let (pickup, connection) = match stage {
+            Stage::Ringing => (Pickup::Unsure, Connection::None),
+            Stage::Talking => (Pickup::Answered, Connection::None),
+            Stage::HandedOver => (Pickup::Answered, Connection::Phone),
+        };
+        Self { connection, ..Self::new(client, leg, own_number, pickup, page) }
     }
 
     /// Whether the platform cannot be told anything now.
@@ -179,7 +202,7 @@ impl Trunk {
     pub(super) fn restored(&mut self) -> bool {
         let was_down = std::mem::replace(&mut self.is_down, false);
         if was_down && matches!(self.pickup, Pickup::Unsure) {
-            self.answer(true);
+            self.answer();
         }
         was_down
     }

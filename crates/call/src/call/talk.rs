@@ -108,7 +108,7 @@ impl Talk {
         talk
     }
 
-    fn new(cx: &mut Cx<'_>) -> Self {
+    pub(super) fn new(cx: &mut Cx<'_>) -> Self {
         Self {
             caller: Caller::Quiet,
             turn: None,

@@ -37,15 +37,11 @@ impl Talk {
     ) -> Turn {
         cx.out.last_turn += 1;
         let id = TurnId(cx.out.last_turn);
-        let mut history = self.history.clone();
-        if let Some(interrupted) = &self.interrupted {
-            history.push_exchange(&interrupted.user, &interrupted.heard);
-        }
         cx.out.push(Command::StartTurn(TurnRequest {
             turn: id,
             utterances: utterances.clone(),
             earlier_text: text.clone(),
-            history: history.messages(),
+            history: self.memory(),
             instructions: cx.config.instructions.clone(),
             budget: cx.config.turn_budget,
             is_speculative: matches!(beginning, Beginning::LikelyEndpoint { .. }),

@@ -42,6 +42,11 @@ impl Default for Ear {
 }
 
 impl Ear {
+    /// One that another process has started.
+    pub(super) fn left_running(control: String) -> Self {
+        Self { state: State::On { control, since: Instant::now(), stop_by: None }, failures: 0 }
+    }
+
     fn is(&self, control_id: &str) -> bool {
         matches!(&self.state, State::On { control, .. } if control == control_id)
     }
@@ -74,6 +79,7 @@ impl RecordingLine {
             return;
         }
         let control = control_id();
+        self.trunk.page.update(|kept| kept.running.ear = Some(control.clone()));
         let collect = Collect {
             end_silence_timeout: self.settings.end_silence.as_secs_f64(),
             speech_timeout: SPEECH_SECONDS,

@@ -36,16 +36,21 @@ impl RecordingLine {
         if let Some(before) = self.mouth.take()
             && !before.is_stopped
         {
-            let stop = self.trunk.client.stop_play(&self.trunk.leg, &before.control);
-            self.work.spawn(async move {
-                let _ = stop.await;
-                Answered::Nothing
-            });
+            self.stop_playback(&before.control);
         }
         if !self.has_ear {
             self.stop_tape();
         }
         self.send_play(playback, sounds);
+    }
+
+    /// Stops a playback that nothing depends on.
+    pub(super) fn stop_playback(&mut self, control: &str) {
+        let stop = self.trunk.client.stop_play(&self.trunk.leg, control);
+        self.work.spawn(async move {
+            let _ = stop.await;
+            Answered::Nothing
+        });
     }
 
     fn send_play(&mut self, playback: PlaybackId, sounds: Vec<Sound>) {
@@ -61,6 +66,7 @@ impl RecordingLine {
             })
             .collect();
         let control = control_id();
+        self.trunk.page.update(|kept| kept.running.playback = Some(control.clone()));
         let play = self.trunk.client.play(&self.trunk.leg, &control, &media);
         self.mouth = Some(Mouth {
             control: control.clone(),

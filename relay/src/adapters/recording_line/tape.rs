@@ -36,6 +36,11 @@ impl Default for Tape {
 }
 
 impl Tape {
+    /// One that another process has started: nothing on it counts.
+    pub(super) fn left_running(control: String) -> Self {
+        Self::On { control, url: None, since: Instant::now(), is_confirmed: true, stop_by: None }
+    }
+
     pub(super) fn is_on(&self) -> bool {
         matches!(self, Self::On { .. })
     }
@@ -72,6 +77,7 @@ impl RecordingLine {
         }
         let end_silence = if self.has_ear { Duration::ZERO } else { self.settings.end_silence };
         let control = control_id();
+        self.trunk.page.update(|kept| kept.running.tape = Some(control.clone()));
         let record = self.trunk.client.record(
             &self.trunk.leg,
             &control,

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,7 @@ use crate::{
         dialling::{self, Dial},
         trunk::{News, Pickup, Platform, Trunk},
     },
+    kept::{Page, Stage},
     media::MediaPlace,
     ports::{LINE_QUEUE, Line, LineEvent},
     sound::AudioFormat,
@@ -60,11 +62,30 @@ pub(crate) fn answer(
     leg: Leg,
     own_number: String,
     media: Media,
+    page: Arc<Page>,
     platform: mpsc::Receiver<Platform>,
 ) -> (Line, impl Future<Output = ()> + Send + 'static) {
     let (command_sender, commands) = mpsc::channel(LINE_QUEUE);
     let (out, events) = mpsc::channel(LINE_QUEUE);
-    let line = line(Trunk::new(client, leg, own_number, Pickup::Ringing), media, out);
+    let line = line(Trunk::new(client, leg, own_number, Pickup::Ringing, page), media, out);
+    (Line { commands: command_sender, events, format: Some(FORMAT) }, line.run(commands, Some(platform)))
+}
+
+/// Opens the line of a call that another process had. Its stream went with that one: it is asked for anew.
+pub(crate) fn take_back(
+    client: Client,
+    (leg, own_number): (Leg, String),
+    media: Media,
+    stage: Stage,
+    page: Arc<Page>,
+    platform: mpsc::Receiver<Platform>,
+) -> (Line, impl Future<Output = ()> + Send + 'static) {
+    let (command_sender, commands) = mpsc::channel(LINE_QUEUE);
+    let (out, events) = mpsc::channel(LINE_QUEUE);
+    let mut line = line(Trunk::taken_back(client, leg, own_number, stage, page), media, out);
+    if stage == Stage::Talking {
+        line.await_stream();
+    }
     (Line { commands: command_sender, events, format: Some(FORMAT) }, line.run(commands, Some(platform)))
 }
 
@@ -73,14 +94,15 @@ pub(crate) fn place(
     client: Client,
     dial: Dial,
     media: Media,
+    page: Arc<Page>,
     mut platform: mpsc::Receiver<Platform>,
 ) -> (Line, impl Future<Output = ()> + Send + 'static) {
     let (command_sender, mut commands) = mpsc::channel(LINE_QUEUE);
     let (out, events) = mpsc::channel(LINE_QUEUE);
     let work = async move {
-        let answered = dialling::ring(&client, &dial, &out, &mut commands, &mut platform).await;
+        let answered = dialling::ring(&client, &dial, &page, &out, &mut commands, &mut platform).await;
         if let Some(leg) = answered {
-            let mut line = line(Trunk::new(client, leg, dial.from, Pickup::Answered), media, out);
+            let mut line = line(Trunk::new(client, leg, dial.from, Pickup::Answered, page), media, out);
             line.await_stream();
             line.run(commands, Some(platform)).await;
         }

@@ -19,7 +19,7 @@ pub(in super::super) enum Pickup {
     Asked {
         is_repeated: bool,
     },
-    /// The connection went down with the command; whether it arrived is not known.
+    /// The connection went down with the command, or the process did: whether it arrived is not known.
     Unsure,
     /// The command was carried out; its event is due by then.
     Accepted {
@@ -38,7 +38,8 @@ impl Pickup {
 }
 
 impl Trunk {
-    pub(in super::super) fn answer(&mut self, is_repeated: bool) {
+    pub(in super::super) fn answer(&mut self) {
+        let is_repeated = !matches!(self.pickup, Pickup::Ringing);
         self.pickup = Pickup::Asked { is_repeated };
         let answer = self.client.answer(&self.leg);
         self.work.spawn(async move { Answered::Call(answer.await) });
@@ -57,7 +58,7 @@ impl Trunk {
                 None
             }
             Err(Error::Disconnected) => {
-                self.answer(true);
+                self.answer();
                 None
             }
             // The first one had arrived after all.

@@ -1,0 +1,159 @@
+//! A relay that is killed and started again where it was has its calls back.
+
+use serde_json::{Value, json};
+use voice_proto::relay::v1::{CallDirection, GetCallRequest, InstructRequest, PlaceCallRequest};
+
+use super::*;
+use crate::{
+    mesh::{eventually, redis_at},
+    redis::Probe,
+};
+
+const DOORS: [&str; 2] = ["recording", "stream"];
+
+/// Kills the relay, and starts it again where it was.
+async fn bring_back(mesh: &mut Mesh) {
+    mesh.child("relay").kill().await.unwrap();
+    mesh.restart("relay").await.unwrap();
+}
+
+/// Waits until what is written down of a call is as it should be.
+async fn written(mesh: &Mesh, call_id: &str, is_it: impl Fn(&str) -> bool) {
+    let mut probe = Probe::connect(&mesh.env("REDIS_URL")).await.unwrap();
+    let kept = async || {
+        let keys = probe.ask(&["KEYS", "voice:calls:*"]).await.ok()?.texts();
+        let kept = probe.ask(&["HGET", keys.first()?, call_id]).await.ok()?.texts();
+        kept.first().is_some_and(|text| is_it(text)).then_some(())
+    };
+    eventually(LIMIT, "the call in the ledger", kept).await.unwrap();
+}
+
+async fn expect_clean(mesh: &Mesh) {
+    assert_eq!(mesh.phone.violations().await.unwrap(), Vec::<Value>::new());
+}
+
+/// Kinds of everything that was said, in order.
+fn said(watch: &Watch) -> Vec<PlaybackKind> {
+    let started = watch.seen.iter().filter_map(|event| match &event.event {
+        Some(Event::PlaybackStarted(playback)) => Some(playback.kind()),
+        _ => None,
+    });
+    started.collect()
+}
+
+#[tokio::test]
+async fn a_relay_that_is_started_again_has_its_calls_back_and_apologises_once() {
+    for door in DOORS {
+        let mut mesh = mesh(Options::default().with("CALL_AUDIO", door)).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        ask(&caller, &mut watch).await;
+        let call_id = mesh.newest_call().await.unwrap();
+        let told = InstructRequest { call_id: call_id.clone(), text: "The caller is Ada.".into() };
+        mesh.relay().await.unwrap().instruct(told).await.unwrap();
+        bring_back(&mut mesh).await;
+        let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+        watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        ask(&caller, &mut watch).await;
+        assert_eq!(said(&watch)[0], PlaybackKind::Apology, "{door}");
+        assert!(!said(&watch)[1..].contains(&PlaybackKind::Apology), "{door}: {:?}", said(&watch));
+        let chats = mesh.groq.chats().await.unwrap();
+        let asked = chats.last().unwrap();
+        let text = json!(asked).to_string();
+        assert!(text.contains("The caller is Ada."), "{door}: {text}");
+        let assistant: Vec<_> = asked.iter().filter(|message| message["role"] == "assistant").collect();
+        assert_eq!(assistant.last().unwrap()["content"], ANSWER, "{door}: {text}");
+        let call = mesh.relay().await.unwrap().get_call(GetCallRequest { call_id }).await.unwrap();
+        let call = call.into_inner().call.unwrap();
+        assert_eq!((call.turn_count, call.direction()), (2, CallDirection::Inbound), "{door}");
+        caller.hang_up().await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        expect_clean(&mesh).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_taken_back_from_the_middle_of_a_turn_or_a_reply() {
+    for door in DOORS {
+        let mut mesh = mesh(Options::default().with("CALL_AUDIO", door)).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        let call_id = mesh.newest_call().await.unwrap();
+        caller.say(QUESTION).await.unwrap();
+        watch.until(LIMIT, thinking).await.unwrap();
+        bring_back(&mut mesh).await;
+        let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+        watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        caller.say(QUESTION).await.unwrap();
+        watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap();
+        bring_back(&mut mesh).await;
+        let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+        watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        ask(&caller, &mut watch).await;
+        assert!(replies(&watch).join(" ").ends_with(ANSWER), "{door}: {:?}", replies(&watch));
+        expect_clean(&mesh).await;
+    }
+}
+
+#[tokio::test]
+async fn who_hung_up_while_the_relay_was_away_is_not_kept() {
+    let mut mesh = mesh(Options::default()).await;
+    let (caller, _watch) = greeted(&mesh).await;
+    let call_id = mesh.newest_call().await.unwrap();
+    mesh.child("relay").kill().await.unwrap();
+    caller.hang_up().await.unwrap();
+    mesh.restart("relay").await.unwrap();
+    let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+    watch.to_end(LIMIT).await.unwrap();
+    bring_back(&mut mesh).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    assert_ne!(mesh.newest_call().await.unwrap(), call_id);
+}
+
+#[tokio::test]
+async fn a_placed_call_is_taken_back_once_answered_and_given_up_before() {
+    let mut mesh = mesh(Options::default().with("DIAL_ALLOWED_PREFIXES", "+1555")).await;
+    let order = |request_id: &str, to: &str| PlaceCallRequest {
+        request_id: request_id.into(),
+        to_number: to.into(),
+        from_number: "+15552220000".into(),
+        context: CONTEXT.into(),
+        ..PlaceCallRequest::default()
+    };
+    mesh.phone.telephones(json!({ "+15557770002": { "does": "no_answer" } })).await.unwrap();
+    let placed = mesh.relay().await.unwrap().place_call(order("one", "+15557770001")).await.unwrap();
+    let answered = placed.into_inner().call.unwrap().call_id;
+    let mut watch = mesh.watch(&answered).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
+    let placed = mesh.relay().await.unwrap().place_call(order("two", "+15557770002")).await.unwrap();
+    let ringing = placed.into_inner().call.unwrap().call_id;
+    let leg = eventually(LIMIT, "a telephone that rings", async || {
+        mesh.phone.called("+15557770002").await.ok()?.pop()
+    });
+    let leg = leg.await.unwrap();
+    written(&mesh, &ringing, |kept| kept.contains(&leg.leg_id)).await;
+    bring_back(&mut mesh).await;
+    let mut watch = mesh.watch_by("relay", &answered).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+    let ended = async || (leg.view().await.ok()?["state"] == "ended").then_some(());
+    eventually(LIMIT, "the end of the call that rang", ended).await.unwrap();
+    let gone = mesh.relay().await.unwrap().get_call(GetCallRequest { call_id: ringing }).await;
+    assert_eq!(gone.unwrap_err().code(), tonic::Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_relay_that_was_cut_off_from_redis_goes_on_and_writes_its_calls_down_later() {
+    let mut mesh = mesh(Options::default().with("CALL_AUDIO", "stream")).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    let call_id = mesh.newest_call().await.unwrap();
+    let port: u16 =
+        mesh.env("REDIS_URL").rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
+    mesh.child("redis").kill().await.unwrap();
+    ask(&caller, &mut watch).await;
+    let _redis = redis_at(&mesh.folder, port).await.unwrap();
+    written(&mesh, &call_id, |kept| kept.matches(ANSWER).count() == 2).await;
+    bring_back(&mut mesh).await;
+    let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+    ask(&caller, &mut watch).await;
+}
