@@ -45,6 +45,9 @@ pub enum Error {
     /// A stream was configured twice.
     #[error("payload: only the first message may be the config")]
     RepeatedConfig,
+    /// A message of a stream is larger than the process takes.
+    #[error("{0}")]
+    TooLarge(String),
     /// A stream has fallen silent.
     #[error("no message came for too long; close the requests to hang up")]
     IdleTimeout,

@@ -26,6 +26,7 @@ mod sdk_signalwire;
 mod soak;
 mod speech;
 mod streamed;
+mod streams;
 mod transcribe;
 
 use std::{path::Path, process::Stdio, time::Duration};

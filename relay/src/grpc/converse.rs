@@ -6,7 +6,7 @@ use async_stream::stream;
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use voice_proto::relay::v1::{
     CallerAudio, ClearAudio, ConversationStarted, ConverseConfig, ConverseRequest, ConverseResponse,
     DigitPressed, PlayoutMark, converse_request::Payload, converse_response,
@@ -136,6 +136,9 @@ fn received(
             let event = match requests.message().await {
                 Ok(Some(ConverseRequest { payload })) => to_event(payload, format).unwrap_or_else(LegEvent::Refused),
                 Ok(None) => return,
+                Err(status) if status.code() == Code::ResourceExhausted => {
+                    LegEvent::Refused(Error::TooLarge(status.message().to_owned()))
+                }
                 Err(_) => LegEvent::Broken,
             };
             let is_last = matches!(event, LegEvent::Refused(_) | LegEvent::Broken);

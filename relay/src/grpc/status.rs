@@ -6,7 +6,7 @@ use tonic::Status;
 use voice_call::Refusal;
 use voice_server::status::{
     Reason, Retry, ServiceError, into_status,
-    reason::{IDLE_TIMEOUT, INVALID_FIELD, MISSING_CONFIG, REPEATED_CONFIG},
+    reason::{IDLE_TIMEOUT, INVALID_FIELD, MESSAGE_TOO_LARGE, MISSING_CONFIG, REPEATED_CONFIG},
 };
 
 use crate::{error::Error, reason};
@@ -28,6 +28,7 @@ impl ServiceError for Error {
             Self::Draining => reason::RELAY_DRAINING,
             Self::MissingConfig => MISSING_CONFIG,
             Self::RepeatedConfig => REPEATED_CONFIG,
+            Self::TooLarge(_) => MESSAGE_TOO_LARGE,
             Self::IdleTimeout => IDLE_TIMEOUT,
             Self::MediaTokenRefused => reason::MEDIA_TOKEN_REFUSED,
             Self::AudioOnly => reason::CALL_AUDIO_ONLY,
@@ -48,6 +49,7 @@ impl ServiceError for Error {
             | Self::CallOverloaded
             | Self::CallsAtLimit
             | Self::Draining
+            | Self::TooLarge(_)
             | Self::IdleTimeout
             | Self::MediaTokenRefused
             | Self::AudioOnly

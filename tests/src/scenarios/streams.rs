@@ -1,0 +1,289 @@
+//! Every RPC that is a stream × everything that can become of a stream: with which code and reason it ends, and that all
+//! that was held for it is given back. [`rows`] knows how each RPC is spoken to, [`columns`] what can befall it.
+
+mod columns;
+mod raw;
+mod rows;
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tokio::task::JoinSet;
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+use voice_proto::{
+    relay::v1::ConverseConfig,
+    worker::v1::{CancelJobRequest, CreateJobRequest, GetQueueStatsRequest},
+};
+use voice_server::status::reason_of;
+
+use self::{
+    columns::Column,
+    raw::Exchange,
+    rows::{Row, Subject},
+};
+use super::*;
+use crate::{
+    leg::AudioCaller,
+    mesh::{eventually, metrics},
+    speech::{hosted, spoken},
+};
+
+/// Everything that was held for a stream is given back within a second, and what a shared machine adds to it.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// Every process's last words to a stream are said by then.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// As large as no message may be.
+const MAX_MESSAGE_KB: usize = 64;
+
+/// What a client sees of something that befalls its stream.
+#[derive(Clone, Copy, Debug)]
+enum Cell {
+    /// It ends with a code and, unless all is well, a reason.
+    Ends(Code, &'static str),
+    /// Nobody is there any more to be told.
+    Left,
+    /// It cannot happen, and why.
+    Never(&'static str),
+}
+
+use Cell::{Ends, Left, Never};
+
+const OK: Cell = Ends(Code::Ok, "");
+const LATE: Cell = Ends(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+const STOPPED: Cell = Ends(Code::Unavailable, "STOPPING");
+/// An error without a reason did not come from the mesh: a connection broke.
+const KILLED: Cell = Ends(Code::Unknown, "");
+const EMPTY: Cell = Ends(Code::InvalidArgument, "MISSING_MESSAGE");
+const FIRST: Cell = Ends(Code::InvalidArgument, "MISSING_CONFIG");
+const TWICE: Cell = Ends(Code::InvalidArgument, "REPEATED_CONFIG");
+const LARGE: Cell = Ends(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+const ONE: Cell = Never("its one request is all that is ever sent, and closes that side");
+
+/// Who has to end it while a process is drained: a call that is live says goodbye, a text that is complete is spoken to
+/// its end; what a client keeps open is cut when time is up.
+#[rustfmt::skip]
+const TABLE: [(Row, [Cell; Column::ALL.len()]); 7] = [
+    //                             half-closed  cancelled  late  cut off  unread  drained  killed  empty  data first  config twice  large
+    (rows::WATCH_CALL,           [ ONE,         Left,      LATE, Left,    Left,   OK,      KILLED, EMPTY, ONE,        ONE,          LARGE ]),
+    (rows::CONVERSE,             [ OK,          Left,      LATE, Left,    Left,   OK,      KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
+    (rows::TRANSCRIBE,           [ OK,          Left,      LATE, Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
+    (rows::PROCESS_TURN,         [ OK,          Left,      LATE, Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
+    (rows::WATCH_JOB,            [ ONE,         Left,      LATE, Left,    Left,   STOPPED, KILLED, EMPTY, ONE,        ONE,          LARGE ]),
+    (rows::SYNTHESIZE,           [ ONE,         Left,      LATE, Left,    Left,   OK,      KILLED, EMPTY, ONE,        ONE,          LARGE ]),
+    (rows::STREAMING_SYNTHESIZE, [ OK,          Left,      LATE, Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
+];
+
+/// Streams without a row.
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("/voice.tool.v1.ToolService/CallTool", "is served by users and called by us"),
+    ("/grpc.health.v1.Health/Watch", "is tonic-health's, and every client of the mesh follows it"),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "is tonic-reflection's"),
+];
+
+#[test]
+fn every_rpc_that_is_a_stream_has_its_row() {
+    let sets = [
+        voice_proto::DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    ];
+    let files = sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap().file);
+    let mut streams = BTreeMap::new();
+    for file in files {
+        for service in &file.service {
+            let all = service.method.iter();
+            for method in all.filter(|method| method.client_streaming() || method.server_streaming()) {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                streams.insert(path, method.client_streaming());
+            }
+        }
+    }
+    for (path, why) in ELSEWHERE {
+        // One that is not there yet, or any more, is no gap.
+        streams.remove(path);
+        assert!(!why.is_empty());
+    }
+    for (row, cells) in &TABLE {
+        assert_eq!(streams.remove(row.rpc), Some(row.takes_more), "{}", row.rpc);
+        assert!(cells.iter().all(|cell| !matches!(cell, Never(why) if why.is_empty())), "{}", row.rpc);
+    }
+    assert_eq!(streams, BTreeMap::new(), "streams of which nobody knows how they end");
+}
+
+#[tokio::test]
+async fn every_stream_ends_as_the_table_says_and_leaves_nothing_behind() {
+    let mut stage = Stage::set().await;
+    let mut wrong = Vec::new();
+    for (place, column) in Column::ALL.into_iter().enumerate() {
+        for (row, cells) in &TABLE {
+            let expected = cells[place];
+            if matches!(expected, Never(_)) {
+                continue;
+            }
+            let told = stage.play(column, row).await;
+            if !expected.allows(told.as_ref()) {
+                wrong.push(format!("{} × {column:?}: {told:?} instead of {expected:?}", row.rpc));
+            }
+            if let Err(error) = stage.is_released().await {
+                wrong.push(format!("{} × {column:?}: {error:#}", row.rpc));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+impl Cell {
+    fn allows(self, told: Option<&Result<(), Status>>) -> bool {
+        match (self, told) {
+            (Ends(Code::Ok, _), Some(Ok(()))) | (Left, None) => true,
+            (Ends(code, reason), Some(Err(status))) => {
+                code == status.code() && reason == reason_of(status).unwrap_or_default()
+            }
+            (Ends(..) | Left | Never(_), _) => false,
+        }
+    }
+}
+
+/// One mesh for all cells, and what their streams are about.
+struct Stage {
+    mesh: Mesh,
+    /// A sentence in the caller's voice: mu-law, 8 kHz.
+    speech: bytes::Bytes,
+    /// The same as a recording.
+    recording_uri: String,
+    /// A call that goes on for as long as a cell is tried.
+    call: Option<AudioCaller>,
+    /// A job of the same kind.
+    job_id: Option<String>,
+    jobs: usize,
+    _recordings: JoinSet<()>,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        // A job lasts: a word of its reply comes every tenth of a second.
+        let groq_args = ["--first-token-ms", "0", "--token-ms", "100"].map(str::to_owned).to_vec();
+        let drains = [("relay", 30), ("worker", DRAIN.as_secs()), ("tts", 5 * DRAIN.as_secs())];
+        let own_env = drains.map(|(service, seconds)| (service, "DRAIN_SECONDS", seconds.to_string()));
+        let options = Options { groq_args, own_env: own_env.to_vec(), ..Options::default() }
+            .with("MAX_MESSAGE_KB", MAX_MESSAGE_KB)
+            .with("TURN_BUDGET_MS", 60_000)
+            .with("STT_PARTIALS_PER_MINUTE", 6_000);
+        let mesh = mesh(options).await;
+        let long = "and so on ".repeat(60);
+        mesh.groq.script(&[(rows::SHORTLY, "Yes."), (QUESTION, &long)]).await.unwrap();
+        let wav = spoken(QUESTION).await.unwrap();
+        let audio = voice_audio::wav::read(&wav).unwrap();
+        let samples = voice_audio::resample::resample(&audio.samples, audio.sample_rate_hertz, 8_000);
+        let mut recordings = JoinSet::new();
+        Self {
+            mesh,
+            speech: voice_audio::mulaw::encode(&samples).into(),
+            recording_uri: hosted(wav, &mut recordings).await.unwrap(),
+            call: None,
+            job_id: None,
+            jobs: 0,
+            _recordings: recordings,
+        }
+    }
+
+    /// Has something befall a stream of a row; gives what its client is told.
+    async fn play(&mut self, column: Column, row: &Row) -> columns::Told {
+        match row.subject {
+            Subject::Nothing => {}
+            Subject::Call => {
+                let relay = self.mesh.relay().await.unwrap();
+                self.call = Some(AudioCaller::begin(relay, ConverseConfig::default()).await.unwrap());
+            }
+            Subject::Job => {
+                self.jobs += 1;
+                let (job_id, recording_uri) = (format!("job-{}", self.jobs), self.recording_uri.clone());
+                self.job_id = Some(job_id.clone());
+                let job = CreateJobRequest { job_id, recording_uri, ..CreateJobRequest::default() };
+                self.mesh.worker().await.unwrap().create_job(job).await.unwrap();
+            }
+        }
+        let told = tokio::time::timeout(LIMIT, column.befall(self, row)).await;
+        self.call = None;
+        if let Some(job_id) = self.job_id.take() {
+            self.mesh.worker().await.unwrap().cancel_job(CancelJobRequest { job_id }).await.unwrap();
+        }
+        told.unwrap_or_else(|_| panic!("{} × {column:?} comes to no end", row.rpc))
+    }
+
+    /// A stream of a row that has begun to answer.
+    async fn talking(
+        &self,
+        row: &Row,
+        endpoint: Endpoint,
+        deadline: Option<Duration>,
+    ) -> Result<Exchange, Status> {
+        let channel = endpoint.connect().await.map_err(|error| Status::from_error(error.into()))?;
+        let mut exchange = self.open(&channel, row, deadline).await?;
+        exchange.next().await?;
+        Ok(exchange)
+    }
+
+    /// The same of which nothing has been read.
+    async fn open(
+        &self,
+        channel: &Channel,
+        row: &Row,
+        deadline: Option<Duration>,
+    ) -> Result<Exchange, Status> {
+        let first = self.messages(row, 0..row.lead);
+        if row.takes_more {
+            Exchange::open(channel, row.rpc, first, deadline).await
+        } else {
+            Exchange::ask(channel, row.rpc, first, deadline).await
+        }
+    }
+
+    fn messages(&self, row: &Row, which: std::ops::Range<usize>) -> Vec<bytes::Bytes> {
+        which.map(|n| (row.message)(self, n)).collect()
+    }
+
+    fn endpoint(&self, row: &Row) -> Endpoint {
+        Endpoint::from_shared(self.mesh.address(row.service)).unwrap()
+    }
+
+    /// Waits until no process does anything for anybody.
+    async fn is_released(&self) -> anyhow::Result<()> {
+        let mut held = String::new();
+        let released = eventually(RELEASE, "everything given back", async || {
+            held = self.held().await.unwrap_or_else(|error| format!("{error:#}"));
+            held.is_empty().then_some(())
+        })
+        .await;
+        released.map_err(|error| error.context(held))
+    }
+
+    /// Everything that some process holds for somebody.
+    async fn held(&self) -> anyhow::Result<String> {
+        let mut held = Vec::new();
+        for service in ["relay", "worker", "tts"] {
+            let text = metrics(&self.mesh.address(service)).await?;
+            // Of what is counted by method, health is always followed by somebody.
+            let is_held = |line: &&str| {
+                let is_open = line.starts_with("rpc_open{") && line.contains("method=\"/voice.");
+                (is_open || line.starts_with("calls_live")) && !line.ends_with(" 0")
+            };
+            held.extend(text.lines().filter(is_held).map(str::to_owned));
+        }
+        let asked = self.mesh.groq.requests().await?;
+        held.extend(asked.iter().filter(|request| request["state"] == "open").map(ToString::to_string));
+        let stats =
+            self.mesh.worker().await?.get_queue_stats(GetQueueStatsRequest {}).await?.into_inner().stats;
+        let stats = stats.unwrap_or_default();
+        if stats.in_hand_count + stats.waiting_count > 0 {
+            held.push(format!("{stats:?}"));
+        }
+        Ok(held.join("\n"))
+    }
+}
