@@ -1,61 +1,153 @@
 //! A client that goes away, or whose time is up: the request to the provider that was made for it ends too.
 
-use futures::StreamExt as _;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use tonic::{Request, Status, transport::Channel};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status, Streaming};
+use voice_audio::{mulaw, resample::resample, wav};
 use voice_proto::{
+    relay::v1::ConverseConfig,
     tts::v1::{
         CreateClipRequest, Flush, StreamingSynthesizeConfig, StreamingSynthesizeRequest, SynthesizeRequest,
-        streaming_synthesize_request::Payload, tts_service_client::TtsServiceClient,
+        streaming_synthesize_request,
     },
-    worker::v1::{CancelJobRequest, CreateJobRequest, GetJobRequest, JobState},
+    worker::v1::{
+        CancelJobRequest, CreateJobRequest, GetJobRequest, JobState, ProcessTurnRequest, TranscribeConfig,
+        TranscribeRequest, TurnConfig, process_turn_request, transcribe_request,
+    },
 };
+use voice_server::methods::METHODS;
 
 use super::*;
 use crate::{
+    leg::AudioCaller,
     mesh::eventually,
     speech::{hosted, spoken},
 };
 
 const WORDS: &str = "Is anybody still there?";
+/// What is spoken of the answer first.
+const ANSWER_BEGINS: &str = "We are open from nine to six.";
 
-type Tts = TtsServiceClient<Channel>;
+/// What an RPC has the provider do for as long as its client waits.
+enum Asks {
+    /// Something of these endpoints.
+    For(Rpc, &'static [&'static str]),
+    /// Nothing, and why.
+    Nothing(&'static str),
+}
 
-/// Every RPC that has speech made for it.
+use Asks::{For, Nothing};
+
+const READS: Asks = Nothing("it tells what there is");
+const CALLS: Asks = Nothing("what it asks for is the call's from then on");
+const JOBS: Asks = Nothing("the job goes on without its maker; CancelJob ends it");
+
+/// Every RPC of the mesh.
+const TABLE: [(&str, Asks); 23] = [
+    ("/voice.relay.v1.RelayService/PlaceCall", CALLS),
+    ("/voice.relay.v1.RelayService/GetCall", READS),
+    ("/voice.relay.v1.RelayService/ListCalls", READS),
+    ("/voice.relay.v1.RelayService/WatchCall", READS),
+    ("/voice.relay.v1.RelayService/Say", CALLS),
+    ("/voice.relay.v1.RelayService/Instruct", CALLS),
+    ("/voice.relay.v1.RelayService/SendDigits", CALLS),
+    ("/voice.relay.v1.RelayService/TransferCall", CALLS),
+    ("/voice.relay.v1.RelayService/EndCall", CALLS),
+    ("/voice.relay.v1.RelayService/Converse", For(Rpc::Converse, &["stt", "llm", "tts"])),
+    ("/voice.worker.v1.WorkerService/Transcribe", For(Rpc::Transcribe, &["stt"])),
+    ("/voice.worker.v1.WorkerService/ProcessTurn", For(Rpc::ProcessTurn, &["stt", "llm"])),
+    ("/voice.worker.v1.WorkerService/CreateJob", JOBS),
+    ("/voice.worker.v1.WorkerService/GetJob", READS),
+    ("/voice.worker.v1.WorkerService/WatchJob", READS),
+    ("/voice.worker.v1.WorkerService/CancelJob", JOBS),
+    ("/voice.worker.v1.WorkerService/GetQueueStats", READS),
+    ("/voice.worker.v1.WorkerService/ListDeadJobs", READS),
+    ("/voice.worker.v1.WorkerService/RequeueDeadJob", JOBS),
+    ("/voice.tts.v1.TtsService/ListVoices", READS),
+    ("/voice.tts.v1.TtsService/CreateClip", For(Rpc::CreateClip, &["tts"])),
+    ("/voice.tts.v1.TtsService/Synthesize", For(Rpc::Synthesize, &["tts"])),
+    ("/voice.tts.v1.TtsService/StreamingSynthesize", For(Rpc::StreamingSynthesize, &["tts"])),
+];
+
+/// The RPCs whose clients wait for a provider.
 #[derive(Clone, Copy, Debug)]
-enum Speak {
+enum Rpc {
+    Converse,
+    Transcribe,
+    ProcessTurn,
     CreateClip,
     Synthesize,
     StreamingSynthesize,
 }
 
-impl Speak {
+impl Rpc {
     /// Asks, and waits for all of the answer.
-    async fn ask(self, mut tts: Tts, deadline: Option<Duration>) -> Result<(), Status> {
-        let (text, voice) = (WORDS.to_owned(), String::new());
+    async fn ask(self, mesh: &Mesh, deadline: Option<Duration>) -> Result<(), Status> {
+        let text = WORDS.to_owned();
         match self {
             Self::CreateClip => {
-                let clip = CreateClipRequest { text, voice, ..CreateClipRequest::default() };
-                tts.create_clip(within(clip, deadline)).await.map(drop)
+                let clip = CreateClipRequest { text, ..CreateClipRequest::default() };
+                mesh.tts().await.unwrap().create_clip(within(clip, deadline)).await.map(drop)
             }
             Self::Synthesize => {
-                let speech = SynthesizeRequest { text, voice, ..SynthesizeRequest::default() };
-                let mut audio = tts.synthesize(within(speech, deadline)).await?.into_inner();
-                while audio.message().await?.is_some() {}
-                Ok(())
+                let speech = SynthesizeRequest { text, ..SynthesizeRequest::default() };
+                let audio = mesh.tts().await.unwrap().synthesize(within(speech, deadline)).await?;
+                to_end(audio.into_inner()).await
             }
             Self::StreamingSynthesize => {
+                use streaming_synthesize_request::Payload;
                 let config = Payload::Config(StreamingSynthesizeConfig::default());
                 let pieces = [config, Payload::Text(text), Payload::Flush(Flush {})]
                     .map(|piece| StreamingSynthesizeRequest { payload: Some(piece) });
-                let pieces = futures::stream::iter(pieces).chain(futures::stream::pending());
-                let mut audio = tts.streaming_synthesize(within(pieces, deadline)).await?.into_inner();
-                while audio.message().await?.is_some() {}
-                Ok(())
+                // More might be written for as long as he is there: a stream that outlives him would keep him in.
+                let (_more, rest) = mpsc::channel(1);
+                let pieces = stream::iter(pieces).chain(ReceiverStream::new(rest));
+                let audio = mesh.tts().await.unwrap().streaming_synthesize(within(pieces, deadline)).await?;
+                to_end(audio.into_inner()).await
+            }
+            Self::Transcribe => {
+                use transcribe_request::Payload;
+                let config = Payload::Config(TranscribeConfig::default());
+                let requests = stream::iter([config]).chain(question().await.map(Payload::Audio));
+                let requests = requests.map(|payload| TranscribeRequest { payload: Some(payload) });
+                let words = mesh.worker().await.unwrap().transcribe(within(requests, deadline)).await?;
+                to_end(words.into_inner()).await
+            }
+            Self::ProcessTurn => {
+                use process_turn_request::Payload;
+                let config = Payload::Config(TurnConfig::default());
+                let requests = stream::iter([config]).chain(question().await.map(Payload::Audio));
+                let requests = requests.map(|payload| ProcessTurnRequest { payload: Some(payload) });
+                let turn = mesh.worker().await.unwrap().process_turn(within(requests, deadline)).await?;
+                to_end(turn.into_inner()).await
+            }
+            Self::Converse => {
+                let config = ConverseConfig { wants_events: true, ..ConverseConfig::default() };
+                let mut caller = AudioCaller::begin(mesh.relay().await.unwrap(), config).await?;
+                let greeted = |got: &crate::leg::Received| got.event(finished(PlaybackKind::Greeting));
+                caller.until(LIMIT, greeted).await.unwrap();
+                caller.say(QUESTION).await.unwrap();
+                caller.until(LIMIT, |got| got.end.clone()).await.unwrap()
             }
         }
     }
+}
+
+async fn to_end<T>(mut responses: Streaming<T>) -> Result<(), Status> {
+    while responses.message().await?.is_some() {}
+    Ok(())
+}
+
+/// A question in pieces of 500 ms.
+async fn question() -> impl Stream<Item = Bytes> + Send + 'static {
+    let audio = wav::read(&spoken(QUESTION).await.unwrap()).unwrap();
+    let voice = mulaw::encode(&resample(&audio.samples, audio.sample_rate_hertz, 8_000));
+    stream::iter(voice.chunks(4_000).map(Bytes::copy_from_slice).collect::<Vec<_>>())
 }
 
 fn within<T>(message: T, deadline: Option<Duration>) -> Request<T> {
@@ -66,10 +158,14 @@ fn within<T>(message: T, deadline: Option<Duration>) -> Request<T> {
     request
 }
 
-/// What the provider was asked to do at one of its endpoints, oldest first.
+/// What the provider was asked to do at one of its endpoints, oldest first. What the relay has said in advance for all calls
+/// is not among it.
 async fn asked(mesh: &Mesh, endpoint: &str) -> Vec<Value> {
-    let all = mesh.groq.requests().await.unwrap();
-    all.into_iter().filter(|request| request["endpoint"] == endpoint).collect()
+    let is_ours = |request: &Value| {
+        let input = request["input"].as_str();
+        request["endpoint"] == endpoint && input.is_none_or(|text| [WORDS, ANSWER_BEGINS].contains(&text))
+    };
+    mesh.groq.requests().await.unwrap().into_iter().filter(is_ours).collect()
 }
 
 /// Waits until the newest request to an endpoint is in a state; gives it.
@@ -88,35 +184,57 @@ fn duration(request: &Value) -> Duration {
     Duration::from_secs_f64((ended - at) / 1_000.0)
 }
 
-/// Speech alone, whose provider takes requests and says nothing.
-async fn silent() -> (Mesh, Tts) {
-    let mut mesh = mesh(Options::default()).await;
-    mesh.child("relay").kill().await.unwrap();
-    mesh.groq.faults(json!({ "tts": { "kind": "stall" } })).await.unwrap();
-    let tts = mesh.tts().await.unwrap();
-    (mesh, tts)
+/// What is asked for is asked for once, and as late as it can be.
+async fn calm() -> Mesh {
+    mesh(Options::default().with("STT_HEDGE", "off").with("STT_PARTIALS", "off").with("SPECULATION", "off"))
+        .await
+}
+
+#[test]
+fn every_rpc_says_what_it_asks_of_the_provider() {
+    let told = BTreeMap::from(TABLE.map(|(path, asks)| (path, !matches!(asks, Nothing("")))));
+    assert_eq!(told, METHODS.iter().map(|method| (method.path, true)).collect());
 }
 
 #[tokio::test]
-async fn whoever_hangs_up_on_speech_ends_the_request_that_was_made_for_him() {
-    let (mesh, tts) = silent().await;
-    for rpc in [Speak::CreateClip, Speak::Synthesize, Speak::StreamingSynthesize] {
-        let before = asked(&mesh, "tts").await.len();
-        let mut asking = JoinSet::new();
-        asking.spawn(rpc.ask(tts.clone(), None));
-        newest(&mesh, "tts", before, "open").await;
-        drop(asking);
-        newest(&mesh, "tts", before, "broken").await;
-        assert_eq!(asked(&mesh, "tts").await.len(), before + 1, "{rpc:?} is not tried again for nobody");
+async fn whoever_hangs_up_ends_the_request_that_was_made_for_him() {
+    let mut mesh = calm().await;
+    for (path, asks) in TABLE {
+        let For(rpc, endpoints) = asks else { continue };
+        for endpoint in endpoints {
+            // Whatever else a call has said is said as ever.
+            let words = if matches!(rpc, Rpc::Converse) { ANSWER_BEGINS } else { WORDS };
+            let (fault, patience) = match *endpoint {
+                "stt" => (json!({ "kind": "hang" }), Duration::from_secs(4)),
+                "llm" => (json!({ "kind": "hang" }), Duration::from_secs(3)),
+                _ => (json!({ "kind": "stall", "match": words }), LIMIT),
+            };
+            mesh.groq.faults(json!({ "stt": null, "llm": null, "tts": null })).await.unwrap();
+            mesh.groq.faults(json!({ *endpoint: fault })).await.unwrap();
+            let before = asked(&mesh, endpoint).await.len();
+            tokio::select! {
+                _ = newest(&mesh, endpoint, before, "open") => {}
+                told = rpc.ask(&mesh, None) => panic!("{path} did not wait for {endpoint}: {told:?}"),
+            }
+            let broken = newest(&mesh, endpoint, before, "broken").await;
+            assert!(duration(&broken) < patience, "{path}: {endpoint} was given up, not cancelled: {broken}");
+            assert_eq!(
+                asked(&mesh, endpoint).await.len(),
+                before + 1,
+                "{path} is not tried again for nobody"
+            );
+        }
     }
+    assert!(!mesh.child("tts").log().contains("an engine failed"), "it was given up, not cancelled");
 }
 
 #[tokio::test]
 async fn a_deadline_is_passed_on_and_leaves_time_for_the_next_engine() {
-    let (mesh, tts) = silent().await;
+    let mesh = calm().await;
+    mesh.groq.faults(json!({ "tts": { "kind": "stall" } })).await.unwrap();
     let before = asked(&mesh, "tts").await.len();
     // The preferred engine would be waited for a second, if there were time.
-    Speak::CreateClip.ask(tts, Some(Duration::from_millis(1_200))).await.unwrap();
+    Rpc::CreateClip.ask(&mesh, Some(Duration::from_millis(1_200))).await.unwrap();
     let broken = newest(&mesh, "tts", before, "broken").await;
     assert!(duration(&broken) < Duration::from_secs(1), "{broken}");
     assert_eq!(asked(&mesh, "tts").await.len(), before + 1);
