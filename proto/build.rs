@@ -5,10 +5,11 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "voice/audio/v1/audio.proto",
     "voice/relay/v1/call.proto",
     "voice/relay/v1/relay_service.proto",
+    "voice/tool/v1/tool_service.proto",
     "voice/tts/v1/tts_service.proto",
     "voice/worker/v1/job.proto",
     "voice/worker/v1/queue.proto",

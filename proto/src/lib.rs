@@ -17,6 +17,14 @@ pub mod relay {
     }
 }
 
+/// Functions of users, for language models to call.
+pub mod tool {
+    /// `voice.tool.v1`.
+    pub mod v1 {
+        tonic::include_proto!("voice.tool.v1");
+    }
+}
+
 /// Speech.
 pub mod tts {
     /// `voice.tts.v1`.

@@ -11,6 +11,12 @@
 //! [numbers."+15552220000"]
 //! greeting_file = "welcome.mp3"
 //! max_turns = 20
+//! tools = ["end_call", "transfer_call"]
+//! transfer_targets = { sales = "+15553330000" }
+//! tool_server = "shop"
+//!
+//! [tool_servers.shop]
+//! address = "127.0.0.1:50060"
 //! ```
 
 use std::{
@@ -20,14 +26,18 @@ use std::{
     time::Duration,
 };
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use voice_call::{Config as CallConfig, Phrases};
 
-use crate::{doors::Door, greeting::Greeting};
+use crate::{config::is_e164, doors::Door, greeting::Greeting, toolbox::BuiltIn};
 
 /// What the assistant is told about itself unless the operator says otherwise.
 const DEFAULT_PROMPT: &str = "You are a friendly assistant on the telephone. Answer in one to three short spoken \
     sentences. Never use markdown, lists, emoji or links. If you did not understand, ask.";
+
+/// Nobody stays on the telephone for longer while a tool is at work, in seconds.
+const LONGEST_TOOL: u64 = 60;
 
 /// How an assistant behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +56,12 @@ pub struct Assistant {
     pub greeting_file: Option<PathBuf>,
     /// Phrases and limits.
     pub call: CallConfig,
+    /// What the language model may ask for beside its words.
+    pub tools: Vec<BuiltIn>,
+    /// Numbers that a call may be handed to, by the names that the model knows.
+    pub transfer_targets: BTreeMap<String, String>,
+    /// Name of the server of the operator's own tools.
+    pub tool_server: Option<String>,
     /// Whether the operator chose the fillers, so that no language changes them.
     has_own_fillers: bool,
 }
@@ -56,6 +72,16 @@ pub struct Assistants {
     default: Arc<Assistant>,
     contexts: BTreeMap<String, Arc<Assistant>>,
     numbers: BTreeMap<String, Arc<Assistant>>,
+    servers: BTreeMap<String, ServerSettings>,
+}
+
+/// A server of an operator's own tools.
+#[derive(Clone, Debug)]
+pub struct ToolServer {
+    /// Where it is: `host:port`, with `https://` over TLS.
+    pub address: String,
+    /// What it is shown.
+    pub token: Option<SecretString>,
 }
 
 /// What is wrong with the file.
@@ -93,6 +119,16 @@ struct File {
     contexts: BTreeMap<String, Settings>,
     #[serde(default)]
     numbers: BTreeMap<String, Settings>,
+    #[serde(default)]
+    tool_servers: BTreeMap<String, ServerSettings>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerSettings {
+    address: String,
+    token_env: Option<String>,
+    timeout_seconds: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -112,6 +148,10 @@ struct Settings {
     no_input_seconds: Option<u64>,
     max_call_seconds: Option<u64>,
     max_turns: Option<u32>,
+    tools: Option<Vec<String>>,
+    transfer_targets: Option<BTreeMap<String, String>>,
+    transfer: Option<String>,
+    tool_server: Option<String>,
 }
 
 // === impl Assistants ===
@@ -120,7 +160,7 @@ impl Assistants {
     /// The built-in assistant alone.
     pub fn built_in(base: &CallConfig, door: Door) -> Self {
         let default = Arc::new(Assistant::new(base, door));
-        Self { default, contexts: BTreeMap::new(), numbers: BTreeMap::new() }
+        Self { default, contexts: BTreeMap::new(), numbers: BTreeMap::new(), servers: BTreeMap::new() }
     }
 
     /// Reads the file. Paths in it are relative to its folder.
@@ -134,17 +174,38 @@ impl Assistants {
     }
 
     fn parse(text: &str, folder: &Path, base: &CallConfig, door: Door) -> Result<Self, AssistantsError> {
-        let File { default, contexts, numbers } = toml::from_str(text)?;
-        let default = Assistant::new(base, door).with("default", default, folder)?;
+        let File { default, contexts, numbers, tool_servers: servers } = toml::from_str(text)?;
+        check_servers(&servers)?;
+        let place = Place { folder, servers: &servers };
+        let default = Assistant::new(base, door).with("default", default, &place)?;
         let of = |kind: &str, all: BTreeMap<String, Settings>| {
             let made = all.into_iter().map(|(name, settings)| {
-                let assistant = default.clone().with(&format!("{kind}.{name}"), settings, folder)?;
+                let assistant = default.clone().with(&format!("{kind}.{name}"), settings, &place)?;
                 Ok((name, Arc::new(assistant)))
             });
             made.collect::<Result<BTreeMap<_, _>, AssistantsError>>()
         };
         let (contexts, numbers) = (of("contexts", contexts)?, of("numbers", numbers)?);
-        Ok(Self { default: Arc::new(default), contexts, numbers })
+        Ok(Self { default: Arc::new(default), contexts, numbers, servers })
+    }
+
+    /// The servers of operators' own tools, with tokens that `secret` finds by the names of their variables.
+    ///
+    /// # Errors
+    /// With the names of variables that are not set.
+    pub fn tool_servers(
+        &self,
+        mut secret: impl FnMut(&str) -> Option<SecretString>,
+    ) -> Result<BTreeMap<String, ToolServer>, Vec<String>> {
+        let (mut servers, mut missing) = (BTreeMap::new(), Vec::new());
+        for (name, ServerSettings { address, token_env, .. }) in &self.servers {
+            let token = token_env.as_deref().and_then(&mut secret);
+            if let (Some(variable), None) = (token_env, &token) {
+                missing.push(variable.clone());
+            }
+            servers.insert(name.clone(), ToolServer { address: address.clone(), token });
+        }
+        if missing.is_empty() { Ok(servers) } else { Err(missing) }
     }
 
     /// The assistant for a call: by number, else by context, else the default one.
@@ -182,11 +243,14 @@ impl Assistant {
             greeting: None,
             greeting_file: None,
             call: base.clone(),
+            tools: Vec::new(),
+            transfer_targets: BTreeMap::new(),
+            tool_server: None,
             has_own_fillers: false,
         }
     }
 
-    fn with(mut self, name: &str, settings: Settings, folder: &Path) -> Result<Self, AssistantsError> {
+    fn with(mut self, name: &str, settings: Settings, place: &Place<'_>) -> Result<Self, AssistantsError> {
         let Settings {
             prompt,
             language,
@@ -202,12 +266,12 @@ impl Assistant {
             no_input_seconds,
             max_call_seconds,
             max_turns,
+            tools,
+            transfer_targets,
+            transfer,
+            tool_server,
         } = settings;
-        let wrong = |key, message: &str| AssistantsError::Value {
-            assistant: name.to_owned(),
-            key,
-            message: message.to_owned(),
-        };
+        let wrong = |key, message: &str| wrong(name, key, message);
         match door.as_deref() {
             None => {}
             Some("recording") => self.door = Door::Recording,
@@ -221,7 +285,7 @@ impl Assistant {
             return Err(wrong("max_call_seconds", "limits must be above zero"));
         }
         if let Some(file) = greeting_file {
-            self.greeting_file = Some(folder.join(file));
+            self.greeting_file = Some(place.folder.join(file));
             self.call.phrases.greeting = String::new();
         }
         if let Some(text) = greeting_text {
@@ -245,27 +309,93 @@ impl Assistant {
             no_input: own_no_input,
             goodbye: own_goodbye,
             busy: own_busy,
+            transfer: own_transfer,
         } = &mut self.call.phrases;
         set(own_fillers, fillers);
         set(own_apology, apology);
         set(own_no_input, no_input);
         set(own_goodbye, goodbye);
         set(own_busy, busy);
+        set(own_transfer, transfer);
         set(&mut self.call.no_input_after, no_input_seconds.map(Duration::from_secs));
         set(&mut self.call.max_call, max_call_seconds.map(Duration::from_secs));
         set(&mut self.call.max_turns, max_turns);
+        self.with_tools(name, place, tools, transfer_targets, tool_server)
+    }
+
+    fn with_tools(
+        mut self,
+        name: &str,
+        place: &Place<'_>,
+        tools: Option<Vec<String>>,
+        targets: Option<BTreeMap<String, String>>,
+        server: Option<String>,
+    ) -> Result<Self, AssistantsError> {
+        if let Some(tools) = tools {
+            let known = tools.iter().map(|tool| {
+                BuiltIn::find(tool).ok_or_else(|| {
+                    let all = BuiltIn::ALL.map(BuiltIn::name).join(", ");
+                    wrong(name, "tools", &format!("\"{tool}\" is not one of {all}"))
+                })
+            });
+            self.tools = known.collect::<Result<_, _>>()?;
+        }
+        set(&mut self.transfer_targets, targets);
+        for (target, number) in &self.transfer_targets {
+            if !is_e164(number) {
+                let message = format!("{target} is not a number such as +15551234567");
+                return Err(wrong(name, "transfer_targets", &message));
+            }
+        }
+        if self.tools.contains(&BuiltIn::TransferCall) && self.transfer_targets.is_empty() {
+            return Err(wrong(name, "transfer_targets", "transfer_call needs somebody to hand calls to"));
+        }
+        if let Some(server) = server {
+            let Some(settings) = place.servers.get(&server) else {
+                let message = format!("there is no [tool_servers.{server}]");
+                return Err(wrong(name, "tool_server", &message));
+            };
+            set(&mut self.call.tool_timeout, settings.timeout_seconds.map(Duration::from_secs));
+            self.tool_server = Some(server);
+        }
         Ok(self)
     }
 
     /// Everything that this assistant says of its own accord, the most important first; an empty text where it says
     /// nothing, so that places compare between assistants.
     pub fn phrases(&self) -> Vec<String> {
-        let Phrases { greeting, fillers, apology, no_input, goodbye, busy } = &self.call.phrases;
+        let Phrases { greeting, fillers, apology, no_input, goodbye, busy, transfer } = &self.call.phrases;
         let (first, others) = fillers.split_first().map_or((None, &[][..]), |(f, others)| (Some(f), others));
         let first = first.cloned().unwrap_or_default();
-        let single = [greeting, apology, &first, no_input, goodbye, busy].into_iter();
+        // Those who are never handed over need no words for it.
+        let nothing = String::new();
+        let transfer = if self.tools.contains(&BuiltIn::TransferCall) { transfer } else { &nothing };
+        let single = [greeting, apology, &first, no_input, goodbye, busy, transfer].into_iter();
         single.chain(others).cloned().collect()
     }
+}
+
+/// Where the file is, and what else is in it.
+struct Place<'a> {
+    folder: &'a Path,
+    servers: &'a BTreeMap<String, ServerSettings>,
+}
+
+fn check_servers(servers: &BTreeMap<String, ServerSettings>) -> Result<(), AssistantsError> {
+    for (name, server) in servers {
+        let place = format!("tool_servers.{name}");
+        if server.address.trim().is_empty() || server.address.contains(',') {
+            return Err(wrong(&place, "address", "is not host:port or https://host:port"));
+        }
+        if server.timeout_seconds.is_some_and(|seconds| !(1..=LONGEST_TOOL).contains(&seconds)) {
+            return Err(wrong(&place, "timeout_seconds", &format!("is not between 1 and {LONGEST_TOOL}")));
+        }
+    }
+    Ok(())
+}
+
+fn wrong(assistant: &str, key: &'static str, message: &str) -> AssistantsError {
+    AssistantsError::Value { assistant: assistant.to_owned(), key, message: message.to_owned() }
 }
 
 fn set<T>(own: &mut T, given: Option<T>) {
@@ -314,6 +444,26 @@ mod tests {
     }
 
     #[test]
+    fn tools_are_inherited_and_tokens_are_found_by_the_names_of_their_variables() {
+        let assistants = parse(
+            "[tool_servers.shop]\naddress = 'https://tools.example:443'\ntoken_env = 'SHOP_TOKEN'\n\
+             timeout_seconds = 20\n[default]\ntools = ['end_call', 'transfer_call']\n\
+             transfer_targets = { sales = '+15553330000' }\ntool_server = 'shop'\n\
+             [contexts.quiet]\ntools = []",
+        )
+        .unwrap();
+        let default = assistants.of("", "");
+        assert_eq!(default.tools, [BuiltIn::EndCall, BuiltIn::TransferCall]);
+        assert_eq!(default.transfer_targets["sales"], "+15553330000");
+        assert_eq!(default.call.tool_timeout, Duration::from_secs(20));
+        let quiet = assistants.of("quiet", "");
+        assert_eq!((quiet.tools.len(), quiet.tool_server.as_deref()), (0, Some("shop")));
+        let found = assistants.tool_servers(|name| Some(format!("secret of {name}").into())).unwrap();
+        assert!(found["shop"].token.is_some() && !format!("{found:?}").contains("secret of"));
+        assert_eq!(assistants.tool_servers(|_| None).unwrap_err(), ["SHOP_TOKEN"]);
+    }
+
+    #[test]
     fn every_assistant_may_choose_its_door() {
         let assistants = parse("[contexts.live]\ndoor = 'stream'").unwrap();
         assert_eq!(assistants.of("live", "").door, Door::Stream);
@@ -327,6 +477,12 @@ mod tests {
             ("[default]\ndoor = 'window'", "door"),
             ("[default]\ngreeting_text = 'a'\ngreeting_file = 'b'", "greeting_file"),
             ("[contexts.a]\nmax_turns = -1", "max_turns"),
+            ("[default]\ntools = ['sing']", "tools"),
+            ("[default]\ntools = ['transfer_call']", "transfer_targets"),
+            ("[default]\ntransfer_targets = { sales = '0123' }", "transfer_targets"),
+            ("[default]\ntool_server = 'shop'", "tool_server"),
+            ("[tool_servers.shop]\naddress = ''", "address"),
+            ("[tool_servers.shop]\naddress = 'a:1'\ntimeout_seconds = 0", "timeout_seconds"),
         ] {
             assert!(parse(text).unwrap_err().to_string().contains(key), "{text}");
         }

@@ -1,6 +1,6 @@
 //! The typed environment of the relay.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use voice_call::Endpoint;
@@ -11,7 +11,7 @@ use voice_server::{
 };
 
 use crate::{
-    assistants::Assistants,
+    assistants::{Assistants, ToolServer},
     doors::{Door, StreamSettings},
 };
 
@@ -60,6 +60,8 @@ pub struct Config {
     pub secret_key: SecretString,
     /// Who answers.
     pub assistants: Assistants,
+    /// Servers of operators' own tools, by name.
+    pub tool_servers: BTreeMap<String, ToolServer>,
     /// Calls at the same time.
     pub max_calls: usize,
     /// Where callers go when turn after turn fails.
@@ -128,6 +130,16 @@ impl Config {
                 env.problem("ASSISTANTS_FILE", format!("greeting_file {} does not exist", file.display()));
             }
         }
+        let tool_servers =
+            assistants.tool_servers(|name| env.optional_secret(name)).unwrap_or_else(|missing| {
+                for name in missing {
+                    env.problem(
+                        name,
+                        "is not set, and ASSISTANTS_FILE names it as a tool server's token_env",
+                    );
+                }
+                BTreeMap::new()
+            });
         let relay_url = env.text_or("SIGNALWIRE_RELAY_URL", "wss://relay.signalwire.com");
         let public_base_url = env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080");
         if !is_loopback_url(&relay_url) && is_loopback_url(&public_base_url) {
@@ -175,6 +187,7 @@ impl Config {
             ),
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
             assistants,
+            tool_servers,
             max_calls: env.number_or("MAX_CALLS", 300, 1..=100_000) as usize,
             fallback_number,
             phrase_pace: env.choice_or(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use voice_call::{Kept, Message, Role};
+use voice_call::{Kept, Message, Role, ToolCall, ToolUse};
 use voice_signalwire::Leg;
 
 use crate::{doors::Door, registry::Origin};
@@ -73,6 +73,20 @@ pub(crate) struct Running {
 pub(crate) enum KeptMessage {
     User(String),
     Assistant(String),
+    /// The assistant, with what it asked for after its words.
+    Asking {
+        content: String,
+        tools: Vec<KeptToolUse>,
+    },
+}
+
+/// Something that the language model asked for, and what it was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptToolUse {
+    id: String,
+    name: String,
+    arguments: String,
+    result: String,
 }
 
 impl KeptCall {
@@ -108,9 +122,13 @@ impl From<KeptLeg> for Leg {
 
 impl From<Message> for KeptMessage {
     fn from(message: Message) -> Self {
-        match message.role {
-            Role::User => Self::User(message.content),
-            Role::Assistant => Self::Assistant(message.content),
+        let Message { role, content, tools } = message;
+        match role {
+            Role::User => Self::User(content),
+            Role::Assistant if tools.is_empty() => Self::Assistant(content),
+            Role::Assistant => {
+                Self::Asking { content, tools: tools.into_iter().map(KeptToolUse::from).collect() }
+            }
         }
     }
 }
@@ -118,8 +136,26 @@ impl From<Message> for KeptMessage {
 impl From<KeptMessage> for Message {
     fn from(message: KeptMessage) -> Self {
         match message {
-            KeptMessage::User(content) => Self { role: Role::User, content },
-            KeptMessage::Assistant(content) => Self { role: Role::Assistant, content },
+            KeptMessage::User(content) => Self { role: Role::User, content, tools: Vec::new() },
+            KeptMessage::Assistant(content) => Self { role: Role::Assistant, content, tools: Vec::new() },
+            KeptMessage::Asking { content, tools } => {
+                let tools = tools.into_iter().map(ToolUse::from).collect();
+                Self { role: Role::Assistant, content, tools }
+            }
         }
+    }
+}
+
+impl From<ToolUse> for KeptToolUse {
+    fn from(tool_use: ToolUse) -> Self {
+        let ToolUse { call: ToolCall { id, name, arguments }, result } = tool_use;
+        Self { id, name, arguments, result }
+    }
+}
+
+impl From<KeptToolUse> for ToolUse {
+    fn from(kept: KeptToolUse) -> Self {
+        let KeptToolUse { id, name, arguments, result } = kept;
+        Self { call: ToolCall { id, name, arguments }, result }
     }
 }

@@ -21,6 +21,7 @@ mod registry;
 mod session;
 mod sound;
 mod switchboard;
+mod toolbox;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -43,7 +44,7 @@ use voice_transcode::Transcoder;
 
 pub use crate::config::Config;
 use crate::{
-    adapters::{jobs::JobTurns, recording_line, tts::Tts, worker::Worker},
+    adapters::{jobs::JobTurns, recording_line, tool_servers::Servers, tts::Tts, worker::Worker},
     doors::StreamDoor,
     kept::{KeptCall, Ledger},
     media::MediaDesk,
@@ -72,6 +73,7 @@ pub struct Relay {
     events: mpsc::Receiver<voice_signalwire::Event>,
     phrases: Arc<PhraseBook>,
     keeper: Keeper,
+    servers: Arc<Servers>,
 }
 
 impl Relay {
@@ -113,11 +115,14 @@ impl Relay {
         let (orders_sender, orders) = mpsc::channel(ORDERS);
         let (kept_sender, kept) = oneshot::channel();
         let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone(), desk.clone());
+        let servers = Arc::new(Servers::connect(&config.tool_servers, &config.server.client)?);
         let tools = Tools {
             turns: Arc::new(JobTurns::new(jobs)),
             ears: worker.clone(),
             speech: speech.clone(),
             phrases: phrases.clone(),
+            servers: servers.clone(),
+            plan: plan.clone(),
             fallback_number: config.fallback_number.clone(),
             is_voice_sticky: config.is_voice_sticky,
         };
@@ -143,7 +148,7 @@ impl Relay {
         };
         let keeper = Keeper { assistants, speech, pace: config.phrase_pace, recorded, clips };
         let resumption = Resumption { ledger, connection, kept: kept_sender };
-        Ok(Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper })
+        Ok(Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper, servers })
     }
 
     /// Conducts calls until `shutdown` completes; then live calls finish their turn and say goodbye.
@@ -151,7 +156,8 @@ impl Relay {
     /// # Errors
     /// When the credentials are refused, or the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper } = self;
+        let Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper, servers } =
+            self;
         let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
         // Watchers of calls that are over end by themselves; others have had their time.
         let last = ServerConfig { drain_timeout: LAST_WATCHERS, ..config.server.clone() };
@@ -161,6 +167,7 @@ impl Relay {
         let written = CancellationToken::new();
         let mut writing = JoinSet::new();
         writing.spawn(scribe.run(written.clone()));
+        background.spawn(async move { servers.keep().await });
         let calls = switchboard.run(events, drain.clone());
         let serving = server.serve(listener, calls_over.clone().cancelled_owned());
         let mut connecting = JoinSet::new();

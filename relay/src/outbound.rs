@@ -65,6 +65,15 @@ impl DialPlan {
 
     /// Takes one call of the day.
     pub(crate) fn take(&self, now: Timestamp) -> Result<(), Error> {
+        self.count(now, 1)
+    }
+
+    /// Whether one could be taken.
+    pub(crate) fn check_cap(&self, now: Timestamp) -> Result<(), Error> {
+        self.count(now, 0)
+    }
+
+    fn count(&self, now: Timestamp, calls: u64) -> Result<(), Error> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let today = now.as_second().div_euclid(DAY);
         if used.0 != today {
@@ -74,7 +83,7 @@ impl DialPlan {
             let left = (today + 1) * DAY - now.as_second();
             return Err(Error::DialCapReached { wait: Duration::from_secs(left as u64) });
         }
-        used.1 += 1;
+        used.1 += calls;
         Ok(())
     }
 }

@@ -4,8 +4,9 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::Value;
 use tokio::sync::mpsc;
-use voice_call::{Event, Message, PlaybackId, Progress, TurnId, UtteranceId};
+use voice_call::{Event, Message, PlaybackId, Progress, ToolCall, ToolFailure, TurnId, UtteranceId};
 
 use crate::sound::{AudioFormat, LiveClip};
 
@@ -39,6 +40,11 @@ pub(crate) enum LineCommand {
     SendDigits {
         /// `0-9*#A-D`, `w`, `W`.
         digits: String,
+    },
+    /// Expect the caller to press so many keys in a row.
+    ExpectDigits {
+        /// How many at most; 1 when none are expected.
+        most: usize,
     },
     /// Listen until the call ends.
     Listen,
@@ -158,6 +164,10 @@ pub(crate) struct Turn {
     pub call_id: String,
     /// The turn.
     pub turn: TurnId,
+    /// Which request to the language model it is.
+    pub round: u32,
+    /// What the model may ask for beside its words.
+    pub tools: Vec<Declaration>,
     /// The user message, in order.
     pub utterances: Vec<Utterance>,
     /// Words that come before it in the same message.
@@ -179,6 +189,8 @@ pub(crate) struct Turn {
 pub(crate) enum TurnEvent {
     /// It went on.
     Progressed(Progress),
+    /// The language model asks for something beside its words; told once, before the end of the reply.
+    ToolsAsked(Vec<ToolCall>),
     /// It will not be answered.
     Failed {
         /// Stable reason.
@@ -192,7 +204,53 @@ pub(crate) trait Turns: Send + Sync {
     fn start(&self, turn: Turn) -> BoxStream<'static, TurnEvent>;
 
     /// Stops working on a turn.
-    fn cancel(&self, call_id: &str, turn: TurnId) -> Work<()>;
+    fn cancel(&self, call_id: &str, turn: TurnId, round: u32) -> Work<()>;
+}
+
+/// Something that a language model may ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Declaration {
+    /// Its name.
+    pub name: String,
+    /// What it does, and when it is to be used.
+    pub description: String,
+    /// A JSON schema of its arguments.
+    pub parameters: Value,
+}
+
+/// Something that an operator's tool is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToolRequest {
+    /// What the model asks for.
+    pub call: ToolCall,
+    /// The call.
+    pub call_id: String,
+    /// Who calls.
+    pub caller_number: String,
+    /// Whom he called.
+    pub called_number: String,
+    /// BCP 47 tag of the conversation's language.
+    pub language: String,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+/// How that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ToolEvent {
+    /// It is being done, and this may be said meanwhile.
+    Progressed(String),
+    /// What the model is told, or why there is nothing to tell; the last one.
+    Finished(Result<String, ToolFailure>),
+}
+
+/// Servers of operators' own tools, by name.
+pub(crate) trait ToolServers: Send + Sync {
+    /// What a server offers, as far as is known now.
+    fn offered(&self, server: &str) -> Arc<Vec<Declaration>>;
+
+    /// Has a server do something. Dropping the stream cancels it.
+    fn call(&self, server: &str, request: ToolRequest) -> BoxStream<'static, ToolEvent>;
 }
 
 /// Words so far of an utterance that is going on.

@@ -1,6 +1,7 @@
 //! Drives one call: executes what the core decides, and tells it what happens. No policy lives here.
 
 mod sounds;
+mod tools;
 mod turns;
 
 use std::{
@@ -15,7 +16,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Destination, EndReason, Event, Notice, PlaybackId, Recogniser, Refusal,
+    Call, ClipId, Command, Destination, EndReason, Event, Notice, PlaybackId, Progress, Recogniser, Refusal,
     SpeculationOutcome, State, TurnId, UtteranceId, invariants::Invariants,
 };
 
@@ -23,8 +24,12 @@ use crate::{
     assistants::Assistant,
     journal::Played,
     kept::{KeptMessage, Page, Stage},
+    outbound::DialPlan,
     phrases::PhraseBook,
-    ports::{Clip, Ears, Line, LineCommand, LineEvent, Partial, Sound, Speech, TurnEvent, Turns, Utterance},
+    ports::{
+        Clip, Ears, Line, LineCommand, LineEvent, Partial, Sound, Speech, ToolEvent, ToolServers, TurnEvent,
+        Turns, Utterance,
+    },
     registry::{Ask, Asked, CallRecord, Control},
 };
 
@@ -45,6 +50,10 @@ pub(crate) struct Tools {
     pub speech: Arc<dyn Speech>,
     /// Speech that was made beforehand.
     pub phrases: Arc<PhraseBook>,
+    /// Operators' own functions.
+    pub servers: Arc<dyn ToolServers>,
+    /// Which numbers may be called.
+    pub plan: Arc<DialPlan>,
     /// Where callers go when turn after turn fails.
     pub fallback_number: Option<String>,
     /// Whether a call that has moved to another engine stays with its voice.
@@ -74,7 +83,10 @@ pub(crate) struct Session {
     utterances: HashMap<UtteranceId, Utterance>,
     /// The one that is going on, where the line gives its audio.
     open: Option<UtteranceId>,
-    turns: HashMap<TurnId, AbortHandle>,
+    /// Turns that are worked on, with the newest request of each to the language model.
+    turns: HashMap<TurnId, (u32, AbortHandle)>,
+    /// What is being done outside for the language model.
+    tool_calls: HashMap<(TurnId, String), AbortHandle>,
     /// Turns on an utterance that is only likely to be over. One on the words of the line's recogniser stands for a turn
     /// that is counted by itself.
     early: HashSet<TurnId>,
@@ -96,6 +108,7 @@ enum Done {
     Clip(ClipId, Option<Clip>),
     Grew { clip: ClipId, is_complete: bool },
     Turn(TurnId, TurnEvent),
+    Tool(TurnId, String, ToolEvent),
     Partial(UtteranceId, Partial),
     Transcribed(UtteranceId, String),
 }
@@ -124,6 +137,7 @@ impl Session {
             utterances: HashMap::new(),
             open: None,
             turns: HashMap::new(),
+            tool_calls: HashMap::new(),
             early: HashSet::new(),
             work: JoinSet::new(),
             farewells: JoinSet::new(),
@@ -224,7 +238,19 @@ impl Session {
             Done::Partial(..) => return,
             Done::Transcribed(utterance, text) => Event::Transcribed { utterance, text },
             Done::Turn(turn, TurnEvent::Progressed(progress)) => Event::TurnProgressed { turn, progress },
+            Done::Turn(turn, TurnEvent::ToolsAsked(calls)) => {
+                let progress =
+                    Progress::ToolsAsked(calls.into_iter().map(|call| self.to_ask(call)).collect());
+                Event::TurnProgressed { turn, progress }
+            }
             Done::Turn(turn, TurnEvent::Failed { reason }) => Event::TurnFailed { turn, reason },
+            Done::Tool(turn, tool_call, ToolEvent::Progressed(words)) => {
+                Event::ToolProgressed { turn, tool_call, words }
+            }
+            Done::Tool(turn, tool_call, ToolEvent::Finished(answer)) => {
+                self.tool_calls.remove(&(turn, tool_call.clone()));
+                Event::ToolAnswered { turn, tool_call, answer }
+            }
         };
         self.call.handle(now(), event);
     }
@@ -244,6 +270,13 @@ impl Session {
             Command::ForgetClips { clips } => self.forget(&clips),
             Command::StartTurn(request) => self.start_turn(request),
             Command::CancelTurn { turn } => self.cancel_turn(turn),
+            Command::CallTool { turn, call } => self.call_tool(turn, call),
+            Command::ExpectDigits { most } => self.tell(LineCommand::ExpectDigits { most }).await,
+            Command::CancelTool { turn, tool_call } => {
+                if let Some(task) = self.tool_calls.remove(&(turn, tool_call)) {
+                    task.abort();
+                }
+            }
             Command::Synthesize { clip, kind, text } => self.synthesize(clip, kind, &text),
             Command::Play { playback, items, skip } => {
                 let sounds: Vec<_> = items.into_iter().filter_map(|item| self.sound(item)).collect();
@@ -258,6 +291,10 @@ impl Session {
                 let number = match to {
                     Destination::Fallback => self.tools.fallback_number.clone().unwrap_or_default(),
                     Destination::Number { number } => number,
+                    Destination::Target { name } => match self.take_target(&name) {
+                        Some(number) => number,
+                        None => return self.call.handle(now(), Event::TransferFailed),
+                    },
                 };
                 self.tell(LineCommand::Transfer { number }).await;
             }

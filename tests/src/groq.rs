@@ -32,6 +32,11 @@ impl GroqSim {
         self.put("/sim/script", &Value::Array(lines)).await
     }
 
+    /// Sets the same as whole lines, which may ask for tools.
+    pub async fn lines(&self, lines: Value) -> anyhow::Result<()> {
+        self.put("/sim/script", &lines).await
+    }
+
     /// Sets the sentences that its ears know.
     pub async fn grammar(&self, sentences: &[&str]) -> anyhow::Result<()> {
         self.put("/sim/grammar", &json!(sentences)).await

@@ -27,6 +27,7 @@ mod soak;
 mod speech;
 mod streamed;
 mod streams;
+mod tools;
 mod transcribe;
 
 use std::{path::Path, process::Stdio, time::Duration};

@@ -81,6 +81,7 @@ impl Screen {
                     PlaybackKind::NoInput
                     | PlaybackKind::Goodbye
                     | PlaybackKind::Busy
+                    | PlaybackKind::Transfer
                     | PlaybackKind::Unspecified => "(prompt)  ",
                 };
                 let engines: BTreeSet<&str> =
@@ -93,6 +94,14 @@ impl Screen {
             }
             Event::TurnFailed(failed) => {
                 (Colour::Warning, format!("turn {} failed: {}", failed.turn_id, failed.reason))
+            }
+            Event::ToolCalled(called) => {
+                (Colour::Dim, format!("tool       {}({})", called.name, called.arguments))
+            }
+            Event::ToolEnded(ended) => {
+                let outcome =
+                    ended.outcome().as_str_name().trim_start_matches("TOOL_OUTCOME_").to_lowercase();
+                (Colour::Dim, format!("tool       {}: {outcome} {}", ended.name, ended.reason))
             }
             Event::TurnCancelled(cancelled) => (
                 Colour::Dim,

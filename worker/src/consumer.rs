@@ -53,16 +53,19 @@ impl Turns {
         let (pieces, language, sink) =
             (std::mem::take(&mut request.pieces), request.language.clone(), Sink(progress));
         let said = listen::to_recordings(&self.ports, pieces, language.as_deref(), deadline, &sink);
-        let Outcome { transcript, reply } =
+        let Outcome { transcript, reply, tool_calls } =
             turn::run(&self.ports, request, said, deadline, &sink).await.map_err(|error| {
                 tracing::warn!(job.id = %job_id, reason = error.reason, %error, "a turn has failed");
                 TurnError { is_retryable: error.is_retryable && !is_awaited, ..error }
             })?;
-        Ok(if wants_bare_reply {
-            reply.into()
-        } else {
-            json!({ "llm_response": reply, "user_transcript": transcript })
-        })
+        if wants_bare_reply {
+            return Ok(reply.into());
+        }
+        let mut result = json!({ "llm_response": reply, "user_transcript": transcript });
+        if !tool_calls.is_empty() {
+            result["tool_calls"] = json!(tool_calls);
+        }
+        Ok(result)
     }
 
     fn left(&self, deadline: Option<f64>, now: Timestamp) -> Duration {

@@ -4,7 +4,9 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use serde_json::Value;
 use tokio::time::Instant;
+use voice_jobs::ToolCall;
 
 use crate::error::TurnError;
 
@@ -80,6 +82,48 @@ pub(crate) struct Message {
     pub speaker: Speaker,
     /// The words.
     pub content: String,
+    /// What the assistant asked for after them, and what it was told.
+    pub tools: Vec<ToolUse>,
+}
+
+/// Something that the language model asked for, and what it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ToolUse {
+    /// What it asked for.
+    pub call: ToolCall,
+    /// What it was told.
+    pub result: String,
+}
+
+/// Something that the language model may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// A JSON schema of its arguments.
+    pub parameters: Value,
+}
+
+/// A piece of what the language model writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Words.
+    Words(String),
+    /// Something that it asks for; comes after the words.
+    Asked(ToolCall),
+}
+
+/// What the language model is to answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Conversation {
+    /// System prompt.
+    pub prompt: String,
+    /// What was said, oldest first.
+    pub messages: Vec<Message>,
+    /// What may be asked for.
+    pub tools: Vec<Tool>,
 }
 
 /// How long a reply may make one wait.
@@ -96,8 +140,7 @@ pub(crate) trait Reply: Send + Sync {
     /// Writes a reply, piece by piece. The stream ends after the last piece, or with an error.
     fn reply<'a>(
         &'a self,
-        prompt: &'a str,
-        messages: &'a [Message],
+        conversation: &'a Conversation,
         patience: Patience,
-    ) -> Work<'a, Result<BoxStream<'static, Result<String, TurnError>>, TurnError>>;
+    ) -> Work<'a, Result<BoxStream<'static, Result<Written, TurnError>>, TurnError>>;
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
-use voice_jobs::Job;
+use voice_jobs::{Job, ToolCall};
 
 use crate::{
     error::TurnError,
-    ports::{Message, Speaker},
+    ports::{Message, Speaker, Tool, ToolUse},
+    turn::is_to_be_answered,
 };
 
 /// Spoken replies are short, and whoever plays them cannot show a list.
@@ -34,6 +36,8 @@ pub(crate) struct TurnRequest {
     pub history: Vec<Message>,
     /// System prompt.
     pub prompt: String,
+    /// What the language model may ask for.
+    pub tools: Vec<Tool>,
     /// ISO 639-1 code.
     pub language: Option<String>,
     /// Unix time in seconds after which nobody waits any more.
@@ -65,8 +69,7 @@ impl TryFrom<&Job> for TurnRequest {
             |name: &str| headers.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
         let earlier_text = text("voice_earlier_text");
         let history = messages(history)?;
-        let ends_with_caller = history.last().is_some_and(|message| message.speaker == Speaker::User);
-        if pieces.is_empty() && earlier_text.is_empty() && !ends_with_caller {
+        if pieces.is_empty() && earlier_text.is_empty() && !is_to_be_answered(&history) {
             return Err(invalid("recording_url", "null, and nothing was said earlier"));
         }
         Ok(Self {
@@ -74,6 +77,7 @@ impl TryFrom<&Job> for TurnRequest {
             earlier_text,
             history,
             prompt: prompt(&text("voice_prompt")),
+            tools: tools(headers)?,
             language: language(&text("voice_language")),
             deadline: headers.get("voice_deadline").and_then(Value::as_f64),
             answered_text: text("voice_answered_text"),
@@ -106,10 +110,34 @@ fn earlier_pieces(headers: &Map<String, Value>) -> Result<Vec<Piece>, TurnError>
     pieces.collect()
 }
 
+#[derive(Deserialize)]
+struct Declared {
+    name: String,
+    #[serde(default)]
+    description: String,
+    parameters: Map<String, Value>,
+}
+
+fn tools(headers: &Map<String, Value>) -> Result<Vec<Tool>, TurnError> {
+    let Some(value) = headers.get("voice_tools") else { return Ok(Vec::new()) };
+    let declared = Vec::<Declared>::deserialize(value);
+    let declared = declared.map_err(|error| invalid("voice_tools", &error.to_string()))?;
+    let tools = declared.into_iter().map(|Declared { name, description, parameters }| Tool {
+        name,
+        description,
+        parameters: parameters.into(),
+    });
+    Ok(tools.collect())
+}
+
 fn messages(history: &Value) -> Result<Vec<Message>, TurnError> {
     let list = history.as_array().ok_or_else(|| invalid("conversation_history", "not a list"))?;
     let mut all: Vec<Message> = Vec::with_capacity(list.len());
     for message in list {
+        if message["role"] == "tool" {
+            take_result(&mut all, message)?;
+            continue;
+        }
         let speaker = match message["role"].as_str() {
             Some("user") => Speaker::User,
             Some("assistant") => Speaker::Assistant,
@@ -117,22 +145,67 @@ fn messages(history: &Value) -> Result<Vec<Message>, TurnError> {
             Some("system") => continue,
             _ => return Err(invalid("conversation_history", "a role that is neither user nor assistant")),
         };
-        let Some(content) = message["content"].as_str() else {
-            return Err(invalid("conversation_history", "a message without content"));
-        };
-        push(&mut all, speaker, content);
+        let tools = tool_calls(&message["tool_calls"])?;
+        match message["content"].as_str() {
+            Some(content) => push(&mut all, Message { speaker, content: content.to_owned(), tools }),
+            None if !tools.is_empty() => push(&mut all, Message { speaker, content: String::new(), tools }),
+            None => return Err(invalid("conversation_history", "a message without content")),
+        }
     }
-    Ok(all)
+    let is_told = |tool_use: &ToolUse| !tool_use.result.is_empty();
+    if all.iter().flat_map(|message| &message.tools).all(is_told) {
+        Ok(all)
+    } else {
+        Err(invalid("conversation_history", "a tool call without a result"))
+    }
 }
 
-/// Adds words to the conversation; consecutive messages of one speaker are one message.
-pub(crate) fn push(messages: &mut Vec<Message>, speaker: Speaker, content: &str) {
-    match messages.last_mut() {
-        Some(last) if last.speaker == speaker => {
-            last.content.push(' ');
-            last.content.push_str(content);
+/// What an assistant's message asks for, as language models have it; the results follow in messages of their own.
+fn tool_calls(calls: &Value) -> Result<Vec<ToolUse>, TurnError> {
+    let calls = calls.as_array().into_iter().flatten().map(|call| {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let function = &call["function"];
+        let (id, name, arguments) =
+            (text(&call["id"]), text(&function["name"]), text(&function["arguments"]));
+        let (Some(id), Some(name), Some(arguments)) = (id, name, arguments) else {
+            return Err(invalid("conversation_history", "a tool call without id, name or arguments"));
+        };
+        Ok(ToolUse { call: ToolCall { id, name, arguments }, result: String::new() })
+    });
+    calls.collect()
+}
+
+fn take_result(all: &mut [Message], message: &Value) -> Result<(), TurnError> {
+    let (id, content) = (&message["tool_call_id"], &message["content"]);
+    let last = all.last_mut().into_iter().flat_map(|last| &mut last.tools);
+    let asked = last.into_iter().find(|tool_use| *id == tool_use.call.id && tool_use.result.is_empty());
+    match (asked, content.as_str()) {
+        (Some(asked), Some(content)) => {
+            content.clone_into(&mut asked.result);
+            Ok(())
         }
-        Some(_) | None => messages.push(Message { speaker, content: content.to_owned() }),
+        _ => Err(invalid("conversation_history", "a result that nothing asked for")),
+    }
+}
+
+/// Adds a message to the conversation; consecutive words of one speaker are one message.
+pub(crate) fn push(messages: &mut Vec<Message>, message: Message) {
+    match messages.last_mut() {
+        Some(last) if last.speaker == message.speaker && last.tools.is_empty() => {
+            if !last.content.is_empty() && !message.content.is_empty() {
+                last.content.push(' ');
+            }
+            last.content.push_str(&message.content);
+            last.tools = message.tools;
+        }
+        Some(_) | None => messages.push(message),
+    }
+}
+
+impl Message {
+    /// Mere words.
+    pub(crate) fn said(speaker: Speaker, content: &str) -> Self {
+        Self { speaker, content: content.to_owned(), tools: Vec::new() }
     }
 }
 

@@ -6,12 +6,12 @@ mod reply;
 use std::{future::Future, sync::Arc};
 
 use tokio::time::Instant;
-use voice_jobs::Progress;
+use voice_jobs::{Progress, ToolCall};
 use voice_transcode::Transcoder;
 
 use crate::{
     error::TurnError,
-    ports::{Recordings, Reply, Speaker},
+    ports::{Conversation, Message, Recordings, Reply, Speaker},
     recogniser::Recogniser,
     request::{TurnRequest, push},
 };
@@ -35,13 +35,15 @@ impl std::fmt::Debug for Ports {
     }
 }
 
-/// What came of a turn. Both are empty when nothing was said.
+/// What came of a turn. All is empty when nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// All that the caller said.
     pub transcript: String,
     /// The reply.
     pub reply: String,
+    /// What the language model asks for beside it.
+    pub tool_calls: Vec<ToolCall>,
 }
 
 /// Where a turn reports how far it is.
@@ -67,13 +69,18 @@ pub(crate) async fn run(
         .unwrap_or_else(|_| Err(late()))
 }
 
+/// Whether the model has the next word: the caller has spoken, or what it wanted to know is known.
+pub(crate) fn is_to_be_answered(history: &[Message]) -> bool {
+    history.last().is_some_and(|last| last.speaker == Speaker::User || !last.tools.is_empty())
+}
+
 async fn answer(
     ports: &Ports,
     request: TurnRequest,
     said: impl Future<Output = Result<Vec<String>, TurnError>> + Send,
     listener: &impl Listener,
 ) -> Result<Outcome, TurnError> {
-    let TurnRequest { earlier_text, mut history, prompt, answered_text, language, .. } = request;
+    let TurnRequest { earlier_text, mut history, prompt, tools, answered_text, language, .. } = request;
     let mut words = vec![earlier_text];
     words.extend(said.await?);
     words.retain(|text| !text.is_empty());
@@ -81,16 +88,17 @@ async fn answer(
     listener.tell(Progress::Transcript { text: transcript.clone() }).await;
     let language = language.unwrap_or_default();
     if !answered_text.is_empty() && voice_speech::are_same_words(&answered_text, &transcript, &language) {
-        return Ok(Outcome { transcript, reply: String::new() });
+        return Ok(Outcome { transcript, ..Outcome::default() });
     }
     if !transcript.is_empty() {
-        push(&mut history, Speaker::User, &transcript);
+        push(&mut history, Message::said(Speaker::User, &transcript));
     }
-    if history.last().is_none_or(|message| message.speaker != Speaker::User) {
+    if !is_to_be_answered(&history) {
         return Ok(Outcome::default());
     }
-    let reply = reply::write(ports, &prompt, &history, listener).await?;
-    Ok(Outcome { transcript, reply })
+    let conversation = Conversation { prompt, messages: history, tools };
+    let reply::Answer { reply, tool_calls } = reply::write(ports, &conversation, listener).await?;
+    Ok(Outcome { transcript, reply, tool_calls })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod silence;
 mod speaking;
 pub(crate) mod speculation;
 mod talk;
+mod tools;
 mod turns;
 
 use std::{
@@ -318,13 +319,22 @@ impl Call {
         match step {
             Step::Stay => {}
             Step::HangUp(reason) => self.hang_up(now, reason),
-            Step::Transfer => {
-                self.leave_talk(CancelReason::CallEnded);
-                self.out.push(Command::Transfer { to: Destination::Fallback });
-                let deadline = now + self.config.max_call;
-                self.life = Life::Ending { reason: EndReason::Transferred, deadline, kept: None };
-            }
+            Step::Transfer(to) => self.hand_over(now, to),
         }
+    }
+
+    /// Hands the call over. The conversation is kept, unless it was given up.
+    fn hand_over(&mut self, now: Instant, to: Destination) {
+        self.leave_talk(CancelReason::CallEnded);
+        let deadline = now + self.config.max_call;
+        let ending = Life::Ending { reason: EndReason::Transferred, deadline, kept: None };
+        if let (Life::Active(talk), Life::Ending { kept, .. }) =
+            (std::mem::replace(&mut self.life, ending), &mut self.life)
+            && to != Destination::Fallback
+        {
+            *kept = Some(talk);
+        }
+        self.out.push(Command::Transfer { to });
     }
 
     fn hang_up(&mut self, now: Instant, reason: EndReason) {

@@ -11,6 +11,8 @@ pub struct Config {
     pub filler_after: Duration,
     /// From the end of an utterance to giving the turn up with an apology.
     pub turn_budget: Duration,
+    /// How long something that the language model asks for may take.
+    pub tool_timeout: Duration,
     /// How long the caller may be silent before he is asked whether he is there.
     pub no_input_after: Duration,
     /// How often he is asked before the call is ended.
@@ -50,6 +52,7 @@ impl Default for Config {
             phrases: Phrases::default(),
             filler_after: Duration::from_secs(2),
             turn_budget: Duration::from_secs(8),
+            tool_timeout: Duration::from_secs(8),
             no_input_after: Duration::from_secs(8),
             no_input_prompts: 2,
             max_utterance: Duration::from_mins(1),
@@ -86,6 +89,8 @@ pub struct Phrases {
     pub goodbye: String,
     /// Says that there is no room for the call.
     pub busy: String,
+    /// Says that the call is being handed over, where the language model says nothing.
+    pub transfer: String,
 }
 
 impl Default for Phrases {
@@ -97,6 +102,7 @@ impl Default for Phrases {
             no_input: "Are you still there?".into(),
             goodbye: "Thank you for calling. Goodbye.".into(),
             busy: "All lines are busy right now. Please call again in a few minutes.".into(),
+            transfer: "One moment, please. I am putting you through.".into(),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use voice_speech::Completeness;
 
-use crate::{ClipId, Destination, Message, Notice, PlaybackId, PlaybackKind, TurnId, UtteranceId};
+use crate::{
+    ClipId, Destination, Message, Notice, PlaybackId, PlaybackKind, ToolAsk, ToolCall, ToolFailure, TurnId,
+    UtteranceId,
+};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +74,24 @@ pub enum Event {
         turn: TurnId,
         /// Stable reason, such as `STT_UNAVAILABLE`.
         reason: String,
+    },
+    /// Something that the language model asked for is being done, and this may be said meanwhile.
+    ToolProgressed {
+        /// The turn.
+        turn: TurnId,
+        /// What was asked for.
+        tool_call: String,
+        /// The words.
+        words: String,
+    },
+    /// Something that the language model asked for was done, or not.
+    ToolAnswered {
+        /// The turn.
+        turn: TurnId,
+        /// What was asked for.
+        tool_call: String,
+        /// What the model is told, or why there is nothing to tell.
+        answer: Result<String, ToolFailure>,
     },
     /// A clip can be played.
     ClipReady {
@@ -187,6 +208,8 @@ pub enum Progress {
     Transcript(String),
     /// The next piece of the reply.
     ReplyDelta(String),
+    /// What the language model asks for beside its words; told once, before the end of the reply.
+    ToolsAsked(Vec<ToolAsk>),
     /// The reply is complete.
     ReplyFinished,
     /// There was no speech in the utterance.
@@ -217,10 +240,29 @@ pub enum Command {
     },
     /// Begin to work on a turn.
     StartTurn(TurnRequest),
-    /// Stop working on a turn.
+    /// Stop working on a turn, and on what was asked for in it.
     CancelTurn {
         /// The turn.
         turn: TurnId,
+    },
+    /// Have somebody outside do something that the language model asks for.
+    CallTool {
+        /// The turn.
+        turn: TurnId,
+        /// What.
+        call: ToolCall,
+    },
+    /// The caller is expected to press so many keys in a row; 1 when none are expected.
+    ExpectDigits {
+        /// How many at most.
+        most: usize,
+    },
+    /// Stop doing it: nobody waits any more.
+    CancelTool {
+        /// The turn.
+        turn: TurnId,
+        /// What was asked for.
+        tool_call: String,
     },
     /// Make a clip.
     Synthesize {
@@ -271,6 +313,11 @@ pub enum Command {
 pub struct TurnRequest {
     /// The turn.
     pub turn: TurnId,
+    /// Which request to the language model it is, from 0. The later ones are about what the model wanted to know, which
+    /// the end of the history tells; there are no utterances then.
+    pub round: u32,
+    /// Whether the model may ask for anything beside its words.
+    pub may_use_tools: bool,
     /// Audio that makes up the user message, in order, not transcribed yet.
     pub utterances: Vec<UtteranceId>,
     /// Words that come before it in the same message.

@@ -1,5 +1,7 @@
 //! The conversation as the language model is told it: what was heard, not what was said.
 
+use crate::ToolUse;
+
 /// Who spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -16,6 +18,8 @@ pub struct Message {
     pub role: Role,
     /// The words; of the assistant only those that the caller heard.
     pub content: String,
+    /// What the assistant asked for after these words, and what it was told.
+    pub tools: Vec<ToolUse>,
 }
 
 /// Messages in order.
@@ -24,13 +28,19 @@ pub(crate) struct History(Vec<Message>);
 
 impl History {
     pub(crate) fn push(&mut self, role: Role, content: &str) {
-        if !content.is_empty() {
-            self.0.push(Message { role, content: content.to_owned() });
+        self.push_message(Message { role, content: content.to_owned(), tools: Vec::new() });
+    }
+
+    pub(crate) fn push_message(&mut self, message: Message) {
+        if !message.content.is_empty() || !message.tools.is_empty() {
+            self.0.push(message);
         }
     }
 
-    pub(crate) fn push_exchange(&mut self, user: &str, heard: &str) {
+    /// Adds a turn: what was said, what was found out for the reply, and what was heard of it.
+    pub(crate) fn push_turn(&mut self, user: &str, tools: Vec<ToolUse>, heard: &str) {
         self.push(Role::User, user);
+        self.push_message(Message { role: Role::Assistant, content: String::new(), tools });
         self.push(Role::Assistant, heard);
     }
 

@@ -27,6 +27,8 @@ pub struct Invariants {
     /// Playbacks that were broken off and have not gone on.
     broken: BTreeSet<PlaybackId>,
     early: Early,
+    /// What the language model asked for and is not over with.
+    tools: Vec<(TurnId, String)>,
 }
 
 /// Turns that were begun before their utterance was over.
@@ -100,6 +102,13 @@ impl Invariants {
                 }
             }
             Command::StartTurn(request) => {
+                if request.round > 0 {
+                    return if request.turn.0 <= self.last_turn {
+                        Ok(())
+                    } else {
+                        Err("a turn without a beginning")
+                    };
+                }
                 if request.turn.0 <= self.last_turn {
                     return Err("turn ids that do not count up");
                 }
@@ -130,6 +139,17 @@ impl Invariants {
                     return Err("more time won than a turn took");
                 }
             }
+            Command::Report(Notice::ToolCalled { turn, tool_call, .. }) => {
+                if self.early.open == Some(*turn) {
+                    return Err("something that is done before the utterance is over that asks for it");
+                }
+                self.tools.push((*turn, tool_call.clone()));
+            }
+            Command::Report(Notice::ToolEnded { turn, tool_call, .. }) => {
+                let open = self.tools.iter().position(|open| (&open.0, &open.1) == (turn, tool_call));
+                let Some(open) = open else { return Err("a tool that ends though it was not called") };
+                self.tools.remove(open);
+            }
             // Whatever is on ends with the call.
             Command::HangUp => self.played.clear(),
             Command::Answer
@@ -141,6 +161,9 @@ impl Invariants {
             | Command::DropUtterance
             | Command::Transcribe { .. }
             | Command::CancelTurn { .. }
+            | Command::CallTool { .. }
+            | Command::CancelTool { .. }
+            | Command::ExpectDigits { .. }
             | Command::Transfer { .. }
             | Command::Report(_) => {}
         }
@@ -173,6 +196,9 @@ impl Invariants {
         self.is_over = matches!(call.state(), State::Ended { .. });
         if let Some(rule) = call.broken_rule() {
             return Err(rule);
+        }
+        if self.is_over && !self.tools.is_empty() {
+            return Err("a tool that outlives its call");
         }
         match call.next_timeout() {
             Some(deadline) if deadline <= now => Err("a deadline that does not lie ahead"),

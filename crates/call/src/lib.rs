@@ -15,6 +15,9 @@
 //! What the caller's voice breaks off is suspended until it is known whether he means it. Where audio is live, the end of
 //! an utterance is decided here, by silence and by words, and its answer begins before that end is certain.
 //!
+//! What the language model asks for beside its words is done once they have been heard, if it changes the call; what the
+//! model wants to know is found out at once, and it is asked again.
+//!
 //! A call that we place rings elsewhere; where a machine may answer, it is first found out who has.
 
 mod call;
@@ -28,6 +31,7 @@ mod mouth;
 mod notice;
 mod pace;
 mod request;
+mod tool;
 mod turn;
 
 #[cfg(test)]
@@ -44,4 +48,5 @@ pub use notice::{
     SpeculationOutcome, TimedPart,
 };
 pub use request::{Destination, Refusal, Voicemail};
+pub use tool::{Tool, ToolAsk, ToolCall, ToolFailure, ToolOutcome, ToolUse};
 pub use voice_speech::Completeness;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Activity, Answerer, PlaybackId, Recogniser, SayId, State, TurnId};
+use crate::{Activity, Answerer, PlaybackId, Recogniser, SayId, State, ToolOutcome, TurnId};
 
 /// What a playback is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum PlaybackKind {
     Say,
     /// A message for a machine that has answered.
     Voicemail,
+    /// Says that the call is being handed over.
+    Transfer,
 }
 
 /// Why a call ended.
@@ -58,6 +60,8 @@ pub enum EndReason {
     DialFailed,
     /// A machine answered.
     Voicemail,
+    /// The assistant hung up: the language model asked for it.
+    Assistant,
 }
 
 /// Why a turn was given up.
@@ -180,6 +184,30 @@ pub enum Notice {
         turn: TurnId,
         /// The piece.
         text: String,
+    },
+    /// The language model asks for something.
+    ToolCalled {
+        /// The turn.
+        turn: TurnId,
+        /// The model's handle of it.
+        tool_call: String,
+        /// Name of the tool.
+        name: String,
+        /// A JSON object, or what the model took for one.
+        arguments: String,
+    },
+    /// Something that the language model asked for is over with.
+    ToolEnded {
+        /// The turn.
+        turn: TurnId,
+        /// The model's handle of it.
+        tool_call: String,
+        /// Name of the tool.
+        name: String,
+        /// What became of it.
+        outcome: ToolOutcome,
+        /// Stable reason, where it was refused or failed; else empty.
+        reason: &'static str,
     },
     /// Sound has started to reach the caller.
     PlaybackStarted {

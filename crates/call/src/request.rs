@@ -40,6 +40,11 @@ pub enum Voicemail {
 pub enum Destination {
     /// The number for callers who could not be helped.
     Fallback,
+    /// One of the assistant's targets, which the language model has named.
+    Target {
+        /// Its name.
+        name: String,
+    },
     /// A number that was asked for.
     Number {
         /// E.164.

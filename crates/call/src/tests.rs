@@ -7,6 +7,7 @@ mod outside;
 mod resumption;
 mod table;
 mod timeline;
+mod tools;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::{
 };
 
 fn message(role: Role, content: &str) -> Message {
-    Message { role, content: content.into() }
+    Message { role, content: content.into(), tools: Vec::new() }
 }
 
 #[test]

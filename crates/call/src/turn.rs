@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use voice_speech::ClauseSplitter;
 
-use crate::{TimedPart, TurnId, UtteranceId};
+use crate::{TimedPart, TurnId, UtteranceId, tool::ToolWork};
 
 /// A reply is cut into clips of at most this many characters, the limit of the preferred engine.
 pub(crate) const CLAUSE_CHARS: usize = 200;
@@ -28,8 +28,11 @@ pub(crate) struct Turn {
     pub(crate) splitter: Option<ClauseSplitter>,
     /// Whether any of the reply has reached the caller.
     pub(crate) has_sounded: bool,
-    /// Whether the worker is still busy with it.
+    /// Whether a worker is to write a reply, or more of it, and whether one has begun.
     pub(crate) is_in_work: bool,
+    pub(crate) is_begun: bool,
+    /// What the model asks for beside its words.
+    pub(crate) tools: ToolWork,
     pub(crate) fillers: u32,
     pub(crate) filler_after: Duration,
     /// When the work last went on.
@@ -90,6 +93,8 @@ impl Turn {
             splitter: Some(ClauseSplitter::new(CLAUSE_CHARS)),
             has_sounded: false,
             is_in_work: true,
+            is_begun: false,
+            tools: ToolWork::default(),
             fillers: 0,
             filler_after: Duration::ZERO,
             last_progress: now,
@@ -106,9 +111,35 @@ impl Turn {
         turn
     }
 
+    /// Whether anybody works on it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_in_work || self.tools.is_open()
+    }
+
+    /// Adds words to the reply.
+    pub(crate) fn say_on(&mut self, text: &str) {
+        let is_apart = self.said.is_empty() || self.said.ends_with(char::is_whitespace);
+        if self.said.len() == self.tools.said_from && !is_apart {
+            self.said.push(' ');
+        }
+        self.said.push_str(text);
+    }
+
+    /// The model is asked again, with what it wanted to know.
+    pub(crate) fn begin_round(&mut self, now: Instant) {
+        self.mark("tools", now);
+        self.tools.round += 1;
+        self.tools.said_from = self.said.len();
+        self.tools.extension = now.saturating_duration_since(self.ended_at);
+        self.splitter = Some(ClauseSplitter::new(CLAUSE_CHARS));
+        (self.is_in_work, self.is_begun) = (true, false);
+        self.last_progress = now;
+    }
+
     /// The reply will be written anew.
     pub(crate) fn forget_reply(&mut self) {
-        self.said.clear();
+        self.said.truncate(self.tools.said_from);
+        self.tools.asked.clear();
         self.held_clauses.clear();
         self.splitter = Some(ClauseSplitter::new(CLAUSE_CHARS));
     }

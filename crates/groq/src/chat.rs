@@ -3,6 +3,7 @@
 mod decoder;
 mod stream;
 mod think;
+mod tool;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -11,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::stream::ChatStream;
+pub use self::{
+    stream::ChatStream,
+    tool::{Tool, ToolCall},
+};
 use crate::{
     Error, Groq, Service, Stage, StreamDeadlines,
     body::{self, snippet},
@@ -34,6 +38,8 @@ pub struct ChatRequest {
     /// How a reasoning model reasons. `None` sends nothing, which other servers and other models need: they refuse
     /// these fields.
     pub reasoning: Option<Reasoning>,
+    /// What the model may ask to be done instead of, or after, its words.
+    pub tools: Vec<Tool>,
 }
 
 /// One message of a conversation. Its `Debug` hides the words.
@@ -43,6 +49,12 @@ pub struct Message {
     pub role: Role,
     /// The words.
     pub content: String,
+    /// What the model asked to be done, after the words.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "tool::calls")]
+    pub tool_calls: Vec<ToolCall>,
+    /// The call whose result this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
 }
 
 /// Whose a message is.
@@ -55,6 +67,8 @@ pub enum Role {
     User,
     /// The model, earlier.
     Assistant,
+    /// The result of something that the model asked for.
+    Tool,
 }
 
 /// How a reasoning model reasons. The reasoning itself is never sent back.
@@ -69,6 +83,8 @@ pub struct Reasoning {
 pub enum ChatDelta {
     /// The next words, never empty and never reasoning.
     Content(String),
+    /// Something that the model asks to be done. All come just before the end.
+    ToolCall(ToolCall),
     /// The end.
     Finished(Finish),
 }
@@ -114,6 +130,8 @@ struct Wire<'a> {
     reasoning_effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     include_reasoning: Option<bool>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "tool::declared")]
+    tools: &'a [Tool],
 }
 
 impl Groq {
@@ -141,7 +159,7 @@ impl Groq {
 
 impl<'a> From<&'a ChatRequest> for Wire<'a> {
     fn from(request: &'a ChatRequest) -> Self {
-        let ChatRequest { model, messages, max_completion_tokens, temperature, reasoning } = request;
+        let ChatRequest { model, messages, max_completion_tokens, temperature, reasoning, tools } = request;
         Self {
             model,
             messages,
@@ -150,6 +168,7 @@ impl<'a> From<&'a ChatRequest> for Wire<'a> {
             temperature: *temperature,
             reasoning_effort: reasoning.as_ref().map(|reasoning| reasoning.effort.as_ref()),
             include_reasoning: reasoning.as_ref().map(|_| false),
+            tools,
         }
     }
 }
@@ -160,7 +179,14 @@ impl ChatRequest {
     /// Asks a model with what suits a telephone: at most 300 tokens, the server's temperature, nothing that only some
     /// servers understand.
     pub fn new(model: impl Into<String>, messages: Vec<Message>) -> Self {
-        Self { model: model.into(), messages, max_completion_tokens: 300, temperature: None, reasoning: None }
+        Self {
+            model: model.into(),
+            messages,
+            max_completion_tokens: 300,
+            temperature: None,
+            reasoning: None,
+            tools: Vec::new(),
+        }
     }
 }
 
@@ -169,17 +195,26 @@ impl ChatRequest {
 impl Message {
     /// Makes an instruction of the operator.
     pub fn system(content: impl Into<String>) -> Self {
-        Self { role: Role::System, content: content.into() }
+        Self::new(Role::System, content)
     }
 
     /// Makes a message of the caller.
     pub fn user(content: impl Into<String>) -> Self {
-        Self { role: Role::User, content: content.into() }
+        Self::new(Role::User, content)
     }
 
     /// Makes an earlier message of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
-        Self { role: Role::Assistant, content: content.into() }
+        Self::new(Role::Assistant, content)
+    }
+
+    /// Makes the result of something that the model asked for.
+    pub fn tool(call_id: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { tool_call_id: Some(call_id.into()), ..Self::new(Role::Tool, content) }
+    }
+
+    fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None }
     }
 }
 
@@ -188,7 +223,8 @@ impl std::fmt::Debug for Message {
         f.debug_struct("Message")
             .field("role", &self.role)
             .field("chars", &self.content.chars().count())
-            .finish()
+            .field("tool_calls", &self.tool_calls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -205,6 +241,7 @@ impl std::fmt::Debug for ChatDelta {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Content(piece) => write!(f, "Content({} characters)", piece.chars().count()),
+            Self::ToolCall(call) => call.fmt(f),
             Self::Finished(finish) => f.debug_tuple("Finished").field(finish).finish(),
         }
     }

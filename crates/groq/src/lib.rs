@@ -34,7 +34,7 @@ mod rate_limits;
 mod speech;
 mod transcription;
 
-pub use chat::{ChatDelta, ChatRequest, ChatStream, Finish, Message, Reasoning, Role, Usage};
+pub use chat::{ChatDelta, ChatRequest, ChatStream, Finish, Message, Reasoning, Role, Tool, ToolCall, Usage};
 pub use client::{CONNECT_TIMEOUT, Groq, Proxy, Service, StreamDeadlines, http_client};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{Error, Fault, Refusal, Stage};

@@ -58,7 +58,7 @@ pub use connection::{Jobs, NewJob};
 pub use consumer::{Consumer, ConsumerConfig, Handler};
 pub use error::JobsError;
 pub use job::{Job, JobFailure};
-pub use progress::{Progress, ProgressEvent, ProgressSink};
+pub use progress::{Progress, ProgressEvent, ProgressSink, ToolCall};
 pub use queue::{DeadJob, JobStatus, QueueStats};
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub enum Progress {
         transcript: String,
         /// The whole reply.
         reply: String,
+        /// What the language model asks for beside it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<ToolCall>,
     },
     /// It has failed for good. Always the last event.
     Failed {
@@ -46,6 +49,23 @@ pub enum Progress {
     },
     /// It was cancelled. Always the last event.
     Cancelled,
+}
+
+/// Something that a language model asks for. Its `Debug` hides the arguments.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The model's handle of it.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// A JSON object, as the model wrote it: nobody has checked it.
+    pub arguments: String,
+}
+
+impl std::fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToolCall").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Progress {

@@ -37,10 +37,13 @@ pub(crate) fn around_id(text: &str) -> (String, String) {
 pub(crate) fn completed(value: &Value) -> Progress {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     match value {
-        Value::String(reply) => Progress::Completed { transcript: String::new(), reply: reply.clone() },
+        Value::String(reply) => {
+            Progress::Completed { transcript: String::new(), reply: reply.clone(), tool_calls: Vec::new() }
+        }
         other => Progress::Completed {
             transcript: word(&other["user_transcript"]),
             reply: word(&other["llm_response"]),
+            tool_calls: serde_json::from_value(other["tool_calls"].clone()).unwrap_or_default(),
         },
     }
 }

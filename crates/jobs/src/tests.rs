@@ -99,7 +99,7 @@ fn whole_turn() -> Vec<Progress> {
         Progress::Transcript { text: "hello".into() },
         Progress::ReplyDelta { text: "Hi ".into() },
         Progress::ReplyDelta { text: "there.".into() },
-        Progress::Completed { transcript: "hello".into(), reply: "Hi there.".into() },
+        Progress::Completed { transcript: "hello".into(), reply: "Hi there.".into(), tool_calls: Vec::new() },
     ]
 }
 

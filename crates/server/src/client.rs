@@ -42,6 +42,8 @@ pub enum Peer {
     Worker,
     /// Speech.
     Tts,
+    /// An operator's own functions.
+    Tools,
 }
 
 /// How services call each other.
@@ -76,6 +78,7 @@ impl Peer {
             Self::Relay => "relay",
             Self::Worker => "worker",
             Self::Tts => "tts",
+            Self::Tools => "tools",
         }
     }
 }
@@ -94,6 +97,12 @@ impl ClientConfig {
     pub fn new(token: Option<SecretString>, tls: Tls) -> Self {
         Self { token, tls }
     }
+
+    /// The same with another token, for those who must not know the mesh's.
+    #[must_use]
+    pub fn with_token(&self, token: Option<SecretString>) -> Self {
+        Self { token, tls: self.tls.clone() }
+    }
 }
 
 /// A channel to a service, of which nothing is asked yet. `addrs` is a list separated by commas; each item is
@@ -109,7 +118,7 @@ pub fn channel(peer: Peer, addrs: &str, config: &ClientConfig) -> anyhow::Result
     let targets = addrs::parse(addrs, config.tls.is_for_clients())?;
     let authorization = config.token.as_ref().map(|token| {
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-            .context("MESH_TOKEN is not printable ASCII")?;
+            .context("the token is not printable ASCII")?;
         value.set_sensitive(true);
         anyhow::Ok(value)
     });

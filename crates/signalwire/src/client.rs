@@ -55,6 +55,8 @@ pub struct Collect {
     pub speech_timeout: f64,
     /// BCP 47 tag.
     pub language: String,
+    /// Keys that are told together; fewer are told once no other one is pressed for two seconds.
+    pub most_digits: usize,
 }
 
 /// What a command comes to. The command is on its way already; dropping this only stops waiting.
@@ -130,7 +132,7 @@ impl Client {
                 "speech_timeout": collect.speech_timeout,
                 "language": collect.language,
             },
-            "digits": { "max": 1 },
+            "digits": { "max": collect.most_digits, "digit_timeout": 2.0 },
             "partial_results": true, "continuous": false, "send_start_of_input": true, "start_input_timers": false,
         });
         done(self.on_leg("calling.collect", leg, params))

@@ -6,11 +6,11 @@ use async_stream::stream;
 use futures::{StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use voice_call::{Message, Progress, Role, TurnId};
+use voice_call::{Message, Progress, Role, ToolCall, ToolUse, TurnId};
 use voice_jobs::{Jobs, JobsError, NewJob};
 use voice_server::trace::TraceContext;
 
-use crate::ports::{Recording, Turn, TurnEvent, Turns, Utterance, Work};
+use crate::ports::{Declaration, Recording, Turn, TurnEvent, Turns, Utterance, Work};
 
 /// The task's name on Celery's wire.
 const TASK: &str = "get_llm_response_task";
@@ -65,16 +65,19 @@ impl Turns for JobTurns {
                         has_delta = true;
                         yield TurnEvent::Progressed(Progress::ReplyDelta(text));
                     }
-                    voice_jobs::Progress::Completed { transcript, reply } => {
-                        if transcript.is_empty() && reply.is_empty() {
+                    voice_jobs::Progress::Completed { transcript, reply, tool_calls } => {
+                        if transcript.is_empty() && reply.is_empty() && tool_calls.is_empty() {
                             yield TurnEvent::Progressed(Progress::NothingSaid);
                             return;
                         }
                         if !has_transcript && !transcript.is_empty() {
                             yield TurnEvent::Progressed(Progress::Transcript(transcript));
                         }
-                        if !has_delta {
+                        if !has_delta && !reply.is_empty() {
                             yield TurnEvent::Progressed(Progress::ReplyDelta(reply));
+                        }
+                        if !tool_calls.is_empty() {
+                            yield TurnEvent::ToolsAsked(tool_calls.into_iter().map(from_call).collect());
                         }
                         yield TurnEvent::Progressed(Progress::ReplyFinished);
                     }
@@ -85,8 +88,8 @@ impl Turns for JobTurns {
         })
     }
 
-    fn cancel(&self, call_id: &str, turn: TurnId) -> Work<()> {
-        let (jobs, job_id) = (self.jobs.clone(), job_id(call_id, turn));
+    fn cancel(&self, call_id: &str, turn: TurnId, round: u32) -> Work<()> {
+        let (jobs, job_id) = (self.jobs.clone(), job_id(call_id, turn, round));
         Box::pin(async move {
             if let Err(error) = jobs.revoke(&job_id).await {
                 tracing::warn!(%error, "a turn could not be cancelled; its answer will be ignored");
@@ -96,16 +99,27 @@ impl Turns for JobTurns {
 }
 
 /// Whoever knows the call and the turn knows the job: `WatchJob` and Celery's tools find it.
-fn job_id(call_id: &str, turn: TurnId) -> String {
-    format!("{call_id}-{turn}")
+fn job_id(call_id: &str, turn: TurnId, round: u32) -> String {
+    if round == 0 { format!("{call_id}-{turn}") } else { format!("{call_id}-{turn}.{round}") }
 }
 
 fn to_job(turn: Turn, now: Timestamp) -> NewJob {
-    let Turn { call_id, turn, utterances, earlier_text, history, prompt, language, budget, answered_text } =
-        turn;
+    let Turn {
+        call_id,
+        turn,
+        round,
+        tools,
+        utterances,
+        earlier_text,
+        history,
+        prompt,
+        language,
+        budget,
+        answered_text,
+    } = turn;
     let mut recordings: Vec<Recording> = utterances.into_iter().flat_map(recordings_of).collect();
     let last = recordings.pop();
-    let history: Vec<Value> = history.iter().map(to_message).collect();
+    let history: Vec<Value> = history.iter().flat_map(to_messages).collect();
     let deadline = now.as_microsecond() as f64 / 1e6 + budget.as_secs_f64();
     let trace = TraceContext::current().unwrap_or_else(TraceContext::start);
     let mut headers = Map::new();
@@ -122,11 +136,14 @@ fn to_job(turn: Turn, now: Timestamp) -> NewJob {
     if let Some(answered_text) = answered_text {
         set("voice_answered_text", answered_text.into());
     }
+    if !tools.is_empty() {
+        set("voice_tools", tools.iter().map(to_tool).collect());
+    }
     if !earlier_text.is_empty() {
         set("voice_earlier_text", earlier_text.into());
     }
     NewJob {
-        id: job_id(&call_id, turn),
+        id: job_id(&call_id, turn, round),
         args: vec![call_id.clone().into(), last.map(|last| last.url).into(), history.into()],
         call_id: Some(call_id),
         headers,
@@ -150,12 +167,37 @@ fn to_recording(recording: &Recording) -> Value {
     json!({ "url": recording.url, "speech_start_ms": millis(recording.speech_start) })
 }
 
-fn to_message(message: &Message) -> Value {
-    let role = match message.role {
+/// A message, and the results of what it asks for, in the form that language models take.
+fn to_messages(message: &Message) -> Vec<Value> {
+    let Message { role, content, tools } = message;
+    let role = match role {
         Role::User => "user",
         Role::Assistant => "assistant",
     };
-    json!({ "role": role, "content": message.content })
+    let mut said = json!({ "role": role, "content": content });
+    if tools.is_empty() {
+        return vec![said];
+    }
+    said["tool_calls"] = tools.iter().map(|ToolUse { call, .. }| to_call(call)).collect();
+    let results = tools.iter().map(
+        |ToolUse { call, result }| json!({ "role": "tool", "tool_call_id": call.id, "content": result }),
+    );
+    std::iter::once(said).chain(results).collect()
+}
+
+fn to_call(call: &ToolCall) -> Value {
+    let ToolCall { id, name, arguments } = call;
+    json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } })
+}
+
+fn from_call(call: voice_jobs::ToolCall) -> ToolCall {
+    let voice_jobs::ToolCall { id, name, arguments } = call;
+    ToolCall { id, name, arguments }
+}
+
+fn to_tool(tool: &Declaration) -> Value {
+    let Declaration { name, description, parameters } = tool;
+    json!({ "name": name, "description": description, "parameters": parameters })
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -84,6 +84,8 @@ struct RecordingLine {
     speech: Option<Speech>,
     utterances: u32,
     is_listening: bool,
+    /// Keys in a row that the ear tells together.
+    most_digits: usize,
     /// Whether the platform listens for us; otherwise silence on the tape ends an utterance.
     has_ear: bool,
 }
@@ -158,6 +160,7 @@ impl RecordingLine {
             speech: None,
             utterances: 0,
             is_listening: false,
+            most_digits: 1,
             has_ear: true,
         }
     }
@@ -220,6 +223,10 @@ impl RecordingLine {
             LineCommand::Screen => self.trunk.screen(),
             LineCommand::SendDigits { digits } => self.trunk.send_digits(&digits),
             LineCommand::Listen => self.is_listening = true,
+            LineCommand::ExpectDigits { most } => {
+                self.most_digits = most;
+                self.stop_ear();
+            }
             LineCommand::EndUtterance => {
                 self.stop_ear();
                 self.end_utterance().await;

@@ -249,8 +249,8 @@ impl StreamLine {
                 // Whoever sends frames has been connected already.
                 None => self.tell(Event::Answered),
             },
-            // Only a line that is placed dials, and it has by now.
-            LineCommand::Dial => {}
+            // Only a line that is placed dials, and it has by now. Keys come one by one, whether expected or not.
+            LineCommand::Dial | LineCommand::ExpectDigits { .. } => {}
             LineCommand::Listen => self.is_listening = true,
             LineCommand::EndUtterance => match self.ear.end() {
                 Some(utterance) => {

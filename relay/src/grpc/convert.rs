@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use voice_call::{
     Activity, Answerer, CancelReason, DismissReason, EndReason, EndpointReason, Notice, PlaybackKind,
-    Recogniser, SayOutcome, SpeculationOutcome, State, TimedPart, TurnId,
+    Recogniser, SayOutcome, SpeculationOutcome, State, TimedPart, ToolOutcome, TurnId,
 };
 use voice_proto::relay::v1 as pb;
 
@@ -284,6 +284,25 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
         Notice::DigitsSent { digits } => Event::DigitsSent(pb::DigitsSent { digits }),
         Notice::TransferConnected => Event::TransferConnected(pb::TransferConnected {}),
         Notice::TransferFailed => Event::TransferFailed(pb::TransferFailed {}),
+        Notice::ToolCalled { turn, tool_call, name, arguments } => Event::ToolCalled(pb::ToolCalled {
+            turn_id: turn.to_string(),
+            tool_call_id: tool_call,
+            name,
+            arguments,
+        }),
+        Notice::ToolEnded { turn, tool_call, name, outcome, reason } => Event::ToolEnded(pb::ToolEnded {
+            turn_id: turn.to_string(),
+            tool_call_id: tool_call,
+            name,
+            outcome: match outcome {
+                ToolOutcome::Done => pb::ToolOutcome::Done,
+                ToolOutcome::Refused => pb::ToolOutcome::Refused,
+                ToolOutcome::Failed => pb::ToolOutcome::Failed,
+                ToolOutcome::Cancelled => pb::ToolOutcome::Cancelled,
+            }
+            .into(),
+            reason: reason.to_owned(),
+        }),
         Notice::DigitPressed { digit } => Event::DigitPressed(pb::DigitPressed { digit: digit.to_string() }),
     }
 }
@@ -330,6 +349,7 @@ fn to_kind(kind: PlaybackKind) -> pb::PlaybackKind {
         PlaybackKind::Busy => pb::PlaybackKind::Busy,
         PlaybackKind::Say => pb::PlaybackKind::Say,
         PlaybackKind::Voicemail => pb::PlaybackKind::Voicemail,
+        PlaybackKind::Transfer => pb::PlaybackKind::Transfer,
     }
 }
 
@@ -352,6 +372,7 @@ fn to_end_reason(state: State) -> pb::EndReason {
         EndReason::NoAnswer => pb::EndReason::NoAnswer,
         EndReason::DialFailed => pb::EndReason::DialFailed,
         EndReason::Voicemail => pb::EndReason::Voicemail,
+        EndReason::Assistant => pb::EndReason::Assistant,
     }
 }
 

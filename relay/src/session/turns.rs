@@ -50,6 +50,8 @@ impl Session {
     pub(super) fn start_turn(&mut self, request: TurnRequest) {
         let TurnRequest {
             turn,
+            round,
+            may_use_tools,
             utterances,
             earlier_text,
             history,
@@ -59,7 +61,9 @@ impl Session {
             answered_text,
         } = request;
         let prompt: Vec<_> = std::iter::once(self.assistant.prompt.clone()).chain(instructions).collect();
-        if !is_speculative {
+        if round > 0 {
+            // It has been counted.
+        } else if !is_speculative {
             self.record.update(|status| status.turns += 1);
         } else if !utterances.is_empty() {
             self.early.insert(turn);
@@ -68,6 +72,8 @@ impl Session {
         let mut events = self.tools.turns.start(Turn {
             call_id: self.record.call_id.clone(),
             turn,
+            round,
+            tools: if may_use_tools { self.declared() } else { Vec::new() },
             utterances: said.collect(),
             earlier_text,
             history,
@@ -84,13 +90,18 @@ impl Session {
                 }
             }
         });
-        self.turns.insert(turn, task);
+        self.turns.insert(turn, (round, task));
     }
 
     pub(super) fn cancel_turn(&mut self, turn: TurnId) {
-        if let Some(task) = self.turns.remove(&turn) {
+        let mut last_round = 0;
+        if let Some((round, task)) = self.turns.remove(&turn) {
+            task.abort();
+            last_round = round;
+        }
+        for (_, task) in self.tool_calls.extract_if(|(of, _), _| *of == turn) {
             task.abort();
         }
-        self.farewells.spawn(self.tools.turns.cancel(&self.record.call_id, turn));
+        self.farewells.spawn(self.tools.turns.cancel(&self.record.call_id, turn, last_round));
     }
 }

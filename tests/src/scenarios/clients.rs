@@ -23,7 +23,7 @@ use crate::{
 const BUILD: Duration = Duration::from_mins(5);
 
 /// An example.
-struct Example {
+pub(super) struct Example {
     /// Its folder below `clients/`.
     language: &'static str,
     /// What has to be there: programs on the path, or files of this repository.
@@ -34,7 +34,7 @@ struct Example {
     run: &'static [&'static str],
 }
 
-const PYTHON: Example = Example {
+pub(super) const PYTHON: Example = Example {
     language: "python",
     needs: &[".venv/bin/python"],
     build: &["true"],
@@ -67,7 +67,7 @@ fn root() -> PathBuf {
 }
 
 impl Example {
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(words[0]);
         command
             .args(&words[1..])
@@ -81,7 +81,7 @@ impl Example {
     }
 
     /// Makes stubs and program; `false` where the toolchain is not there.
-    async fn is_built(&self) -> bool {
+    pub(super) async fn is_built(&self) -> bool {
         let is_there = |need: &&str| root().join(need).is_file() || installed(need).is_some();
         if let Some(missing) = self.needs.iter().find(|need| !is_there(need)) {
             skipped(&format!("the {} example: {missing} is not there (make test-all)", self.language));

@@ -95,8 +95,11 @@ async fn a_job_made_by_rpc_and_the_same_job_made_by_python_are_equal() {
     .unwrap();
 
     worker.create_job(request("plain")).await.unwrap();
-    let said =
-        |speaker: Speaker, content: &str| HistoryMessage { speaker: speaker.into(), content: content.into() };
+    let said = |speaker: Speaker, content: &str| HistoryMessage {
+        speaker: speaker.into(),
+        content: content.into(),
+        ..HistoryMessage::default()
+    };
     let full = CreateJobRequest {
         history: vec![said(Speaker::User, "hello"), said(Speaker::Assistant, "h\u{e9} \u{4f60}")],
         speech_start: Some(ProtoDuration { seconds: 0, nanos: 250_000_000 }),

@@ -17,7 +17,11 @@ fn request() -> CreateJobRequest {
         job_id: "mine-1".into(),
         call_id: "call-1".into(),
         recording_uri: "http://127.0.0.1:9/recording.wav".into(),
-        history: vec![HistoryMessage { speaker: Speaker::User.into(), content: "hello".into() }],
+        history: vec![HistoryMessage {
+            speaker: Speaker::User.into(),
+            content: "hello".into(),
+            ..HistoryMessage::default()
+        }],
         ..CreateJobRequest::default()
     }
 }

@@ -1,5 +1,7 @@
 //! The pretend Groq in the hands of the vendor's own SDK.
 
+use serde_json::json;
+
 use crate::{
     child::{Child, Spec},
     groq::GroqSim,
@@ -25,7 +27,13 @@ async fn groqs_python_sdk_lists_transcribes_chats_and_speaks() {
     let base_url = simulator.said("base_url").unwrap();
     let control = GroqSim::new(base_url.clone());
     control.grammar(&[WORDS]).await.unwrap();
-    control.script(&[("hello there", "Good day to you.")]).await.unwrap();
+    let ringing = |name: &str| json!({ "name": name, "arguments": { "times": 2 } });
+    let script = json!([
+        { "when": "hello there", "reply": "Good day to you." },
+        { "when": "ring the bells", "reply": "With pleasure.", "tool_calls": [ringing("ring"), ringing("chime")] },
+        { "when": "they have rung", "reply": "There you are." },
+    ]);
+    control.lines(script).await.unwrap();
     let wav = folder.path().join("said.wav");
     std::fs::write(&wav, spoken(WORDS).await.unwrap()).unwrap();
     let run = super::python("python").arg("groq_py.py").arg(base_url).arg(wav).arg(WORDS).output();

@@ -395,8 +395,11 @@ fn turn_config(earlier_text: &str) -> ProcessTurnRequest {
 }
 
 fn history_config() -> TurnConfig {
-    let say =
-        |speaker: Speaker, content: &str| HistoryMessage { speaker: speaker.into(), content: content.into() };
+    let say = |speaker: Speaker, content: &str| HistoryMessage {
+        speaker: speaker.into(),
+        content: content.into(),
+        ..HistoryMessage::default()
+    };
     TurnConfig {
         language: "en".into(),
         history: vec![say(Speaker::User, "hello"), say(Speaker::Assistant, "Good morning.")],
@@ -489,7 +492,8 @@ async fn a_turn_without_audio_is_the_reply_to_what_was_said_earlier() {
     while let Some(response) = responses.message().await.unwrap() {
         last = response.event;
     }
-    let wanted = TurnCompleted { transcript: QUESTION.into(), reply: ANSWER.into() };
+    let wanted =
+        TurnCompleted { transcript: QUESTION.into(), reply: ANSWER.into(), ..TurnCompleted::default() };
     assert_eq!(last, Some(TurnEvent::TurnCompleted(wanted)));
     assert!(recognitions(&mesh).await.is_empty());
 }

@@ -7,11 +7,15 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
 use voice_audio::wav::Header;
 use voice_groq::{ChatDelta, ChatRequest, Error, Groq, Reasoning, Segment, StreamDeadlines, Transcription};
+use voice_jobs::ToolCall;
 use voice_quota::{Cost, Exhausted, Quota};
 
 use crate::{
     error::TurnError,
-    ports::{Message, Need, Patience, Reply, Speaker, Stretch, Transcribe, Work},
+    ports::{
+        Conversation, Message, Need, Patience, Reply, Speaker, Stretch, Tool, ToolUse, Transcribe, Work,
+        Written,
+    },
 };
 
 /// Spoken replies are short, and Groq reserves this against the tokens of the minute.
@@ -80,25 +84,22 @@ fn percent(need: Need) -> u64 {
 impl Reply for Provider {
     fn reply<'a>(
         &'a self,
-        prompt: &'a str,
-        messages: &'a [Message],
+        conversation: &'a Conversation,
         patience: Patience,
-    ) -> Work<'a, Result<BoxStream<'static, Result<String, TurnError>>, TurnError>> {
-        let conversation = messages.iter().map(|message| match message.speaker {
-            Speaker::User => voice_groq::Message::user(&message.content),
-            Speaker::Assistant => voice_groq::Message::assistant(&message.content),
-        });
-        let all = std::iter::once(voice_groq::Message::system(prompt)).chain(conversation).collect();
+    ) -> Work<'a, Result<BoxStream<'static, Result<Written, TurnError>>, TurnError>> {
+        let Conversation { prompt, messages, tools } = conversation;
+        let all = std::iter::once(voice_groq::Message::system(prompt))
+            .chain(messages.iter().flat_map(to_messages))
+            .collect();
         let mut request = ChatRequest::new(&self.llm_model, all);
+        request.tools = tools.iter().map(to_tool).collect();
         request.max_completion_tokens = MOST_TOKENS;
         // Other models refuse these fields.
         request.reasoning = self.llm_model.contains("gpt-oss").then(|| Reasoning { effort: "low".into() });
         let deadlines = StreamDeadlines { first: patience.first, between: patience.between };
         Box::pin(async move {
             if let Some(quota) = &self.llm_quota {
-                let chars: usize =
-                    request.messages.iter().map(|message| message.content.chars().count()).sum();
-                let tokens = chars as u64 / CHARS_PER_TOKEN + u64::from(MOST_TOKENS);
+                let tokens = chars_of(&request) / CHARS_PER_TOKEN + u64::from(MOST_TOKENS);
                 let cost = Cost { tokens, ..Cost::default() };
                 quota.reserve(&self.llm_model, cost).await.map_err(|error| to_exhausted(&error, &LLM))?;
             }
@@ -107,7 +108,8 @@ impl Reply for Provider {
             let pieces = stream! {
                 while let Some(delta) = deltas.next().await {
                     match delta {
-                        Ok(ChatDelta::Content(text)) => yield Ok(text),
+                        Ok(ChatDelta::Content(text)) => yield Ok(Written::Words(text)),
+                        Ok(ChatDelta::ToolCall(call)) => yield Ok(Written::Asked(from_call(call))),
                         Ok(ChatDelta::Finished(_)) => return,
                         Err(error) => {
                             yield Err(to_error(&error, &LLM));
@@ -119,6 +121,47 @@ impl Reply for Provider {
             Ok(pieces.boxed())
         })
     }
+}
+
+/// All that the model reads, in characters, roughly.
+fn chars_of(request: &ChatRequest) -> u64 {
+    let said = request.messages.iter().map(|message| {
+        let calls = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
+        message.content.chars().count() + calls.sum::<usize>()
+    });
+    let declared =
+        request.tools.iter().map(|tool| tool.description.len() + tool.parameters.to_string().len());
+    (said.sum::<usize>() + declared.sum::<usize>()) as u64
+}
+
+/// A message, and the results of what it asks for.
+fn to_messages(message: &Message) -> Vec<voice_groq::Message> {
+    let Message { speaker, content, tools } = message;
+    let mut said = match speaker {
+        Speaker::User => voice_groq::Message::user(content),
+        Speaker::Assistant => voice_groq::Message::assistant(content),
+    };
+    said.tool_calls = tools.iter().map(|ToolUse { call, .. }| to_call(call)).collect();
+    let results = tools.iter().map(|ToolUse { call, result }| voice_groq::Message::tool(&call.id, result));
+    std::iter::once(said).chain(results).collect()
+}
+
+fn to_call(call: &ToolCall) -> voice_groq::ToolCall {
+    let ToolCall { id, name, arguments } = call.clone();
+    // What the model wrote and nobody could read would be refused if it were repeated.
+    let is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&arguments).is_ok();
+    let arguments = if is_object { arguments } else { "{}".to_owned() };
+    voice_groq::ToolCall { id, name, arguments }
+}
+
+fn from_call(call: voice_groq::ToolCall) -> ToolCall {
+    let voice_groq::ToolCall { id, name, arguments } = call;
+    ToolCall { id, name, arguments }
+}
+
+fn to_tool(tool: &Tool) -> voice_groq::Tool {
+    let Tool { name, description, parameters } = tool.clone();
+    voice_groq::Tool { name, description, parameters }
 }
 
 /// Stable reasons of one kind of provider.

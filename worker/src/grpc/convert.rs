@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use voice_jobs::{DeadJob, JobStatus, NewJob, Progress, ProgressEvent, QueueStats};
+use voice_jobs::{DeadJob, JobStatus, NewJob, Progress, ProgressEvent, QueueStats, ToolCall};
 use voice_proto::worker::v1 as pb;
 
 use crate::{consumer::TASK, error::Error};
@@ -96,6 +96,9 @@ fn to_message(message: pb::HistoryMessage) -> Result<Value, Error> {
         pb::Speaker::Assistant => "assistant",
         pb::Speaker::Unspecified => return Err(invalid("history.speaker", "is neither user nor assistant")),
     };
+    if !message.tool_uses.is_empty() {
+        return Err(invalid("history.tool_uses", "cannot be asked for by a job; use ProcessTurn"));
+    }
     Ok(json!({ "role": role, "content": message.content }))
 }
 
@@ -121,8 +124,8 @@ pub(super) fn to_job(job_id: String, status: Option<JobStatus>) -> pb::Job {
     };
     job.state = state.into();
     match outcome {
-        Some(Progress::Completed { transcript, reply }) => {
-            job.completed = Some(pb::JobCompleted { transcript, reply });
+        Some(Progress::Completed { transcript, reply, tool_calls }) => {
+            job.completed = Some(to_completed(transcript, reply, tool_calls));
         }
         Some(Progress::Failed { reason, message }) => job.failed = Some(pb::JobFailed { reason, message }),
         _ => {}
@@ -157,6 +160,15 @@ fn to_final_transcript(text: String) -> pb::Transcript {
     pb::Transcript { text, is_final: true, stable_length, ..pb::Transcript::default() }
 }
 
+fn to_completed(transcript: String, reply: String, tool_calls: Vec<ToolCall>) -> pb::JobCompleted {
+    pb::JobCompleted { transcript, reply, tool_calls: tool_calls.into_iter().map(to_tool_call).collect() }
+}
+
+pub(super) fn to_tool_call(call: ToolCall) -> pb::TurnToolCall {
+    let ToolCall { id, name, arguments } = call;
+    pb::TurnToolCall { tool_call_id: id, name, arguments }
+}
+
 pub(super) fn to_event(event: ProgressEvent) -> pb::JobEvent {
     let ProgressEvent { sequence, at, event } = event;
     use pb::job_event::Event;
@@ -167,7 +179,9 @@ pub(super) fn to_event(event: ProgressEvent) -> pb::JobEvent {
         }
         Progress::Transcript { text } => Event::Transcript(to_final_transcript(text)),
         Progress::ReplyDelta { text } => Event::ReplyDelta(pb::ReplyDelta { text }),
-        Progress::Completed { transcript, reply } => Event::Completed(pb::JobCompleted { transcript, reply }),
+        Progress::Completed { transcript, reply, tool_calls } => {
+            Event::Completed(to_completed(transcript, reply, tool_calls))
+        }
         Progress::Failed { reason, message } => Event::Failed(pb::JobFailed { reason, message }),
         Progress::Cancelled => Event::Cancelled(pb::JobCancelled {}),
     };

@@ -14,6 +14,7 @@ use voice_proto::worker::v1::{
 };
 
 use self::convert::{TranscribeConfig, TurnConfig};
+use super::convert::to_tool_call;
 use crate::{
     error::{Error, TurnError},
     live::{Heard, Input, Listening, Partials, Transcript},
@@ -125,8 +126,9 @@ impl Live {
                 }
             }
             let outcome = outcome.map_err(|error| failed(&call_id, error))?;
-            let Outcome { transcript, reply } = outcome;
-            yield to_response(Event::TurnCompleted(pb::TurnCompleted { transcript, reply }));
+            let Outcome { transcript, reply, tool_calls } = outcome;
+            let tool_calls = tool_calls.into_iter().map(to_tool_call).collect();
+            yield to_response(Event::TurnCompleted(pb::TurnCompleted { transcript, reply, tool_calls }));
         }
     }
 }

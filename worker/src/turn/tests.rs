@@ -11,7 +11,7 @@ use voice_audio::{Audio, wav};
 
 use super::*;
 use crate::{
-    ports::{Message, Need, Patience, Stretch, Transcribe, Work},
+    ports::{Need, Patience, Stretch, ToolUse, Transcribe, Work, Written},
     request::Piece,
 };
 
@@ -24,6 +24,7 @@ struct World {
     heard: Mutex<Vec<Result<Vec<Stretch>, TurnError>>>,
     written: Mutex<Vec<Vec<Result<String, TurnError>>>>,
     asked: Mutex<Vec<Vec<Message>>>,
+    asks: Mutex<Vec<ToolCall>>,
     transcribed: Mutex<Vec<Duration>>,
 }
 
@@ -62,12 +63,13 @@ impl Transcribe for World {
 impl Reply for World {
     fn reply<'a>(
         &'a self,
-        _: &'a str,
-        messages: &'a [Message],
+        conversation: &'a Conversation,
         _: Patience,
-    ) -> Work<'a, Result<stream::BoxStream<'static, Result<String, TurnError>>, TurnError>> {
-        lock(&self.asked).push(messages.to_vec());
-        let pieces = lock(&self.written).remove(0);
+    ) -> Work<'a, Result<stream::BoxStream<'static, Result<Written, TurnError>>, TurnError>> {
+        lock(&self.asked).push(conversation.messages.clone());
+        let mut pieces: Vec<_> =
+            lock(&self.written).remove(0).into_iter().map(|piece| piece.map(Written::Words)).collect();
+        pieces.extend(lock(&self.asks).drain(..).map(|call| Ok(Written::Asked(call))));
         Box::pin(async move { Ok(stream::iter(pieces).boxed()) })
     }
 }
@@ -97,6 +99,7 @@ fn request() -> TurnRequest {
         earlier_text: String::new(),
         history: Vec::new(),
         prompt: "Be brief.".into(),
+        tools: Vec::new(),
         language: Some("en".into()),
         deadline: None,
         answered_text: String::new(),
@@ -141,7 +144,10 @@ fn world_of(text: &str) -> World {
 async fn a_recording_is_cut_understood_and_answered() {
     let pieces = vec![Ok("Hi ".to_owned()), Ok("there.".to_owned())];
     let (result, notes, world) = turn(world(vec![Ok(heard(" Hello."))], vec![pieces]), request()).await;
-    assert_eq!(result.unwrap(), Outcome { transcript: "Hello.".into(), reply: "Hi there.".into() });
+    assert_eq!(
+        result.unwrap(),
+        Outcome { transcript: "Hello.".into(), reply: "Hi there.".into(), tool_calls: Vec::new() }
+    );
     assert!(
         matches!(&notes[..], [Progress::Fetched { .. }, Progress::Transcript { .. }, Progress::ReplyDelta { text }] if text == "Hi there.")
     );
@@ -162,7 +168,7 @@ async fn silence_and_phantoms_are_nothing_said_and_cost_no_reply() {
 async fn what_is_answered_already_is_only_confirmed() {
     let answered = || TurnRequest { answered_text: "hello um there".into(), ..request() };
     let (result, notes, world) = turn(world(vec![Ok(heard("Hello there."))], vec![]), answered()).await;
-    assert_eq!(result.unwrap(), Outcome { transcript: "Hello there.".into(), reply: String::new() });
+    assert_eq!(result.unwrap(), Outcome { transcript: "Hello there.".into(), ..Outcome::default() });
     assert!(matches!(notes.last(), Some(Progress::Transcript { .. })));
     assert_eq!(lock(&world.asked).len(), 0, "no reply is asked for");
     let other = world_of("Hello, bear.");
@@ -206,4 +212,20 @@ async fn what_cannot_be_fetched_or_decoded_says_so() {
     assert_eq!(result.unwrap_err().reason, "RECORDING_NOT_AUDIO");
     let (result, ..) = turn(world(vec![Ok(heard("Hello."))], vec![vec![]]), request()).await;
     assert_eq!(result.unwrap_err().reason, "LLM_EMPTY");
+}
+
+#[tokio::test]
+async fn what_the_model_asks_for_is_told_and_its_result_is_answered_without_a_word_of_the_caller() {
+    let call = ToolCall { id: "1".into(), name: "order_status".into(), arguments: "{}".into() };
+    let asking =
+        World { asks: Mutex::new(vec![call.clone()]), ..world(vec![Ok(heard("Hello."))], vec![vec![]]) };
+    let (result, ..) = turn(asking, request()).await;
+    let outcome = result.unwrap();
+    assert_eq!((outcome.reply.as_str(), outcome.tool_calls), ("", vec![call.clone()]));
+    let mut told = Message::said(Speaker::Assistant, "");
+    told.tools = vec![ToolUse { call, result: "{}".into() }];
+    let history = vec![Message::said(Speaker::User, "Hello."), told];
+    let (result, _, asked) = turn(world_of(""), TurnRequest { pieces: vec![], history, ..request() }).await;
+    assert_eq!(result.unwrap().reply, "Hi.");
+    assert_eq!(lock(&asked.asked)[0].len(), 2);
 }

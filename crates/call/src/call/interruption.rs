@@ -6,7 +6,11 @@
 
 use std::{collections::VecDeque, time::Duration, time::Instant};
 
-use super::talk::{Cx, Interrupted, Talk};
+use super::{
+    Outbox,
+    talk::{Cx, Interrupted, Talk},
+    tools::drop_acts,
+};
 use crate::{
     Command, Notice, PlaybackKind, SayId, TurnId,
     history::Role,
@@ -72,11 +76,16 @@ impl Talk {
             let silence = silence(cx.now, since);
             cx.out.report(Notice::InterruptionRepaired { playback, kind, turn, silence });
         }
+        if let Some(turn) = self.turn.as_ref().filter(|turn| !turn.tools.asked.is_empty() && !turn.is_in_work)
+        {
+            self.written(cx, turn.id);
+        }
     }
 
     /// He means it: what was suspended is given up, and what he had heard of it becomes history.
     pub(super) fn mean_it(&mut self, cx: &mut Cx<'_>) {
         let Some(Suspended { broken, .. }) = self.suspended.take() else { return };
+        self.stay(cx.out);
         let heard_whole = self.turn.as_ref().map(|turn| turn.heard.clone()).unwrap_or_default();
         if let Some(broken) = &broken {
             self.note_heard(broken.kind, broken.turn, broken.say, &broken.words);
@@ -84,14 +93,15 @@ impl Talk {
         let (held, free) =
             std::mem::take(&mut self.mouth.queue).into_iter().partition(|speech: &Speech| speech.is_held);
         self.mouth.queue = free;
-        let Some(turn) = self.turn.take_if(|turn| !turn.heard.is_empty()) else {
+        // What is still being found out for a reply has to be asked for again.
+        let Some(turn) = self.turn.take_if(|turn| !turn.heard.is_empty() && !turn.tools.is_open()) else {
             self.cancel_turn(cx.out, CancelReason::CallerWentOn);
             return;
         };
         if turn.is_in_work {
             cx.out.push(Command::CancelTurn { turn: turn.id });
         }
-        self.settle_interrupted();
+        self.settle_interrupted(cx.out);
         let held: VecDeque<Speech> = held;
         let reply = held
             .into_iter()
@@ -104,6 +114,7 @@ impl Talk {
             said: turn.said,
             heard: turn.heard,
             heard_whole,
+            tools: turn.tools,
             rest: reply.flat_map(|speech| speech.pieces).collect(),
         });
     }
@@ -168,24 +179,26 @@ impl Talk {
             | PlaybackKind::NoInput
             | PlaybackKind::Goodbye
             | PlaybackKind::Busy
+            | PlaybackKind::Transfer
             | PlaybackKind::Voicemail => {}
         }
     }
 
     /// The interruption turned out to be one: what was heard becomes history.
-    pub(super) fn settle_interrupted(&mut self) {
+    pub(super) fn settle_interrupted(&mut self, out: &mut Outbox) {
         if let Some(interrupted) = self.interrupted.take() {
-            self.history.push_exchange(&interrupted.user, &interrupted.heard);
+            let Interrupted { turn, user, heard, tools, .. } = interrupted;
+            self.history.push_turn(&user, tools.uses(), &heard);
+            drop_acts(out, turn, tools.acts);
         }
     }
 
     /// Nothing was said after all: what is left of the reply goes on where it was broken.
     pub(super) fn resume_interrupted(&mut self, cx: &mut Cx<'_>, since: Option<Instant>) {
-        let Some(interrupted) = self.interrupted.take() else { return };
-        if interrupted.rest.is_empty() {
-            self.history.push_exchange(&interrupted.user, &interrupted.heard);
-            return;
+        if self.interrupted.as_ref().is_some_and(|interrupted| interrupted.rest.is_empty()) {
+            self.settle_interrupted(cx.out);
         }
+        let Some(interrupted) = self.interrupted.take() else { return };
         let beginning = Beginning::Closed { speech_ended: None };
         let mut turn = Turn::new(interrupted.turn, cx.now, beginning, Vec::new(), String::new());
         turn.transcript = Some(interrupted.user);
@@ -194,6 +207,7 @@ impl Talk {
         turn.has_sounded = true;
         turn.is_in_work = false;
         turn.splitter = None;
+        turn.tools = interrupted.tools;
         self.turn = Some(turn);
         self.mouth.queue.push_back(Speech {
             kind: PlaybackKind::Reply,

@@ -7,7 +7,7 @@ use super::{
     talk::{Cx, Talk},
 };
 use crate::{
-    Command, Destination, EndReason, Notice, PlaybackKind, Refusal, SayId, SayOutcome,
+    Command, Destination, Notice, PlaybackKind, Refusal, SayId, SayOutcome,
     event::Event,
     history::Role,
     mouth::{Broken, Speech, joined},
@@ -32,6 +32,13 @@ pub(crate) struct DigitsOut {
     pub(super) deadline: Instant,
 }
 
+impl DigitsOut {
+    pub(super) fn new(now: Instant, digits: String) -> Self {
+        let deadline = now + dialling_time(&digits) + DIGITS_SLACK;
+        Self { digits, deadline }
+    }
+}
+
 impl Call {
     /// Says a text: after what is being said, or at once over it. [`Notice::SayEnded`] tells what became of it.
     ///
@@ -46,15 +53,7 @@ impl Call {
     /// # Errors
     /// When nobody is connected, or others are being dialled.
     pub fn send_digits(&mut self, now: Instant, digits: String) -> Result<(), Refusal> {
-        self.ask(now, |talk, cx| {
-            if talk.digits.is_some() {
-                return Err(Refusal::DigitsUnderWay);
-            }
-            let deadline = cx.now + dialling_time(&digits) + DIGITS_SLACK;
-            talk.digits = Some(DigitsOut { digits: digits.clone(), deadline });
-            cx.out.push(Command::SendDigits { digits });
-            Ok(())
-        })
+        self.ask(now, |talk, cx| talk.dial(cx, digits))
     }
 
     /// Tells the assistant something further, from the next turn on; also before anybody has answered.
@@ -83,15 +82,7 @@ impl Call {
             talk.fall_silent(cx);
             Ok(())
         })?;
-        let deadline = now + self.config.max_call;
-        let ending = Life::Ending { reason: EndReason::Transferred, deadline, kept: None };
-        self.leave_talk(CancelReason::CallEnded);
-        if let (Life::Active(talk), Life::Ending { kept, .. }) =
-            (std::mem::replace(&mut self.life, ending), &mut self.life)
-        {
-            *kept = Some(talk);
-        }
-        self.out.push(Command::Transfer { to: Destination::Number { number } });
+        self.hand_over(now, Destination::Number { number });
         self.settle();
         Ok(())
     }
@@ -151,12 +142,13 @@ impl Talk {
         if kind != PlaybackKind::Reply {
             return;
         }
-        let Some(turn) = self.turn.take_if(|open| Some(open.id) == turn) else { return };
-        if turn.is_in_work {
+        let Some(mut turn) = self.turn.take_if(|open| Some(open.id) == turn) else { return };
+        if turn.is_busy() {
             cx.out.push(Command::CancelTurn { turn: turn.id });
         }
-        self.settle_interrupted();
-        self.history.push_exchange(&turn.transcript.unwrap_or_default(), &turn.heard);
+        self.drop_tools(cx.out, &mut turn);
+        self.settle_interrupted(cx.out);
+        self.history.push_turn(&turn.transcript.unwrap_or_default(), turn.tools.uses(), &turn.heard);
         cx.out.report(Notice::TurnCancelled { turn: turn.id, reason: CancelReason::SaidOver });
     }
 
@@ -164,6 +156,7 @@ impl Talk {
     pub(super) fn resume(&mut self, cx: &mut Cx<'_>) {
         self.caller = super::hearing::Caller::Quiet;
         self.quiet_since = cx.now;
+        self.not_departed();
         cx.out.push(Command::Listen);
         let apology = cx.config.phrases.apology.clone();
         self.say(cx, PlaybackKind::Apology, None, apology);

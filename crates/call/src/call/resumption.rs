@@ -81,7 +81,7 @@ impl Talk {
     pub(super) fn memory(&self) -> Vec<Message> {
         let mut history = self.history.clone();
         if let Some(interrupted) = &self.interrupted {
-            history.push_exchange(&interrupted.user, &interrupted.heard);
+            history.push_turn(&interrupted.user, interrupted.tools.uses(), &interrupted.heard);
         }
         history.messages()
     }

@@ -16,9 +16,10 @@ impl Talk {
         let caller = self.caller_due(config).map(|(at, _)| at).or_else(|| self.no_input_deadline(config));
         let limit = self.closing.is_none().then_some(self.limit);
         let digits = self.digits.as_ref().map(|digits| digits.deadline);
+        let tools = self.tools_deadline();
         let (mouth, filler, turn) =
             (self.mouth.next_deadline(), self.filler_deadline(config), self.turn_deadline(config));
-        [caller, limit, mouth, filler, turn, digits].into_iter().flatten().min()
+        [caller, limit, mouth, filler, turn, digits, tools].into_iter().flatten().min()
     }
 
     /// Acts on whatever is overdue.
@@ -41,6 +42,9 @@ impl Talk {
         }
         if is_due(self.digits.as_ref().map(|digits| digits.deadline)) {
             self.digits_over(cx, None);
+        }
+        if is_due(self.tools_deadline()) {
+            self.tools_overdue(cx);
         }
         if is_due(self.turn_deadline(cx.config)) {
             self.turn_overdue(cx);
@@ -74,7 +78,8 @@ impl Talk {
         let turn = self.turn.as_ref().filter(|_| !self.is_turn_held())?;
         let idle_since = self.mouth.idle_since()?;
         let is_waiting = self.mouth.free().all(|speech| speech.kind == PlaybackKind::Reply);
-        if !is_waiting || self.mouth.has_sound_ahead() {
+        // Nobody speaks to a caller who is to press keys.
+        if !is_waiting || self.mouth.has_sound_ahead() || turn.tools.wanted_keys().is_some() {
             return None;
         }
         let due = if turn.fillers == 0 && !turn.has_sounded {
@@ -84,7 +89,9 @@ impl Talk {
             idle_since + turn.filler_after.mul_f32(0.9)
         };
         // The apology follows at once; it needs no filler before it.
-        let is_too_late = !turn.has_sounded && due + LAST_FILLER > turn.ended_at + config.turn_budget;
+        let budget = config.turn_budget + turn.tools.extension;
+        let is_last = !turn.has_sounded && !turn.tools.is_open();
+        let is_too_late = is_last && due + LAST_FILLER > turn.ended_at + budget;
         (!is_too_late).then_some(due)
     }
 
@@ -117,6 +124,10 @@ impl Talk {
     /// When a turn is given up.
     fn turn_deadline(&self, config: &Config) -> Option<Instant> {
         let turn = self.turn.as_ref().filter(|_| !self.is_turn_held())?;
+        // What the model waits for has its own time.
+        if turn.tools.is_open() {
+            return None;
+        }
         if !turn.has_sounded {
             let is_about_to_sound = self
                 .mouth
@@ -127,7 +138,8 @@ impl Talk {
                 return None;
             }
             let after_say = self.last_say_at.map_or(turn.ended_at, |at| at + STALL);
-            return Some((turn.ended_at + config.turn_budget).max(after_say));
+            let budget = config.turn_budget + turn.tools.extension;
+            return Some((turn.ended_at + budget).max(after_say));
         }
         let since = turn.last_progress.max(self.last_say_at.unwrap_or(turn.last_progress));
         (self.mouth.idle_since().is_some() && !self.mouth.has_sound_ahead()).then(|| since + STALL)
@@ -141,8 +153,8 @@ impl Talk {
     /// Stops working on the open turn, which has failed.
     pub(super) fn give_up_turn(&mut self, cx: &mut Cx<'_>, reason: &str) {
         let Some(turn) = &self.turn else { return };
-        let (id, is_in_work) = (turn.id, turn.is_in_work);
-        if is_in_work {
+        let (id, is_busy) = (turn.id, turn.is_busy());
+        if is_busy {
             cx.out.push(Command::CancelTurn { turn: id });
         }
         self.drop_pending(id);

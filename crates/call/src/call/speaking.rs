@@ -97,7 +97,9 @@ impl Talk {
         };
         turn.has_sounded = true;
         turn.mark("playback", cx.now);
-        self.pace.learn(turn, cx.now);
+        if turn.tools.round == 0 {
+            self.pace.learn(turn, cx.now);
+        }
         cx.out.report(Notice::TurnTimings { turn: turn.id, parts: turn.timed_parts(), won: turn.won() });
     }
 

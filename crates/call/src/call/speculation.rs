@@ -82,7 +82,7 @@ impl Talk {
         cx.out.report(Notice::SpeculationSettled { turn: id, outcome: SpeculationOutcome::Kept });
         if let Some(text) = transcript {
             cx.out.report(Notice::Transcript { turn: id, text });
-            self.settle_interrupted();
+            self.settle_interrupted(cx.out);
         }
         if !said.is_empty() {
             cx.out.report(Notice::ReplyDelta { turn: id, text: said });
@@ -95,7 +95,7 @@ impl Talk {
             self.say_clause(cx, id, text);
         }
         if is_written {
-            self.complete_reply(cx, id);
+            self.written(cx, id);
         }
     }
 

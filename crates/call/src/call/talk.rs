@@ -7,14 +7,16 @@ use super::{
     hearing::Caller,
     interruption::Suspended,
     requests::{DigitsOut, OpenSay},
+    tools::Leaving,
 };
 use crate::{
-    Activity, ClipId, Command, Config, EndReason, Event, Notice, PlaybackId, PlaybackKind, TurnId,
-    UtteranceId,
+    Activity, ClipId, Command, Config, Destination, EndReason, Event, Notice, PlaybackId, PlaybackKind,
+    ToolUse, TurnId, UtteranceId,
     history::History,
     mouth::{Mouth, Piece},
     notice::CancelReason,
     pace::Pace,
+    tool::ToolWork,
     turn::Turn,
 };
 
@@ -26,11 +28,11 @@ pub(crate) struct Cx<'a> {
 }
 
 /// What becomes of the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Stay,
     HangUp(EndReason),
-    Transfer,
+    Transfer(Destination),
 }
 
 /// Parts of the next user message that were said before their turn was given up.
@@ -53,6 +55,8 @@ pub(crate) struct Interrupted {
     /// What was heard before the piece that was broken.
     pub(crate) heard_whole: String,
     pub(crate) rest: std::collections::VecDeque<Piece>,
+    /// What it had asked for beside its words.
+    pub(crate) tools: ToolWork,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,12 @@ pub(crate) struct Talk {
     /// When the last of them was over.
     pub(super) last_say_at: Option<Instant>,
     pub(super) digits: Option<DigitsOut>,
+    /// Keys in a row that the line expects.
+    pub(super) expected_keys: usize,
+    /// Set when the model has the call handed over.
+    pub(super) leaving: Option<Leaving>,
+    /// What the model is told if nobody takes it.
+    pub(super) departed: Option<ToolUse>,
 }
 
 impl Talk {
@@ -134,6 +144,9 @@ impl Talk {
             says: Vec::new(),
             last_say_at: None,
             digits: None,
+            expected_keys: 1,
+            leaving: None,
+            departed: None,
         }
     }
 
@@ -164,6 +177,7 @@ impl Talk {
             Event::DigitPressed { digit } => {
                 self.quiet_since = cx.now;
                 cx.out.report(Notice::DigitPressed { digit });
+                self.key_pressed(cx, digit);
             }
             Event::TurnProgressed { turn, progress } if self.is_draft(turn) => {
                 self.draft_progressed(cx, turn, progress);
@@ -171,6 +185,12 @@ impl Talk {
             Event::TurnProgressed { turn, progress } => self.turn_progressed(cx, turn, progress),
             Event::TurnFailed { turn, .. } if self.is_draft(turn) => self.draft_failed(cx),
             Event::TurnFailed { turn, reason } => self.turn_failed(cx, turn, reason),
+            Event::ToolProgressed { turn, tool_call, words } => {
+                self.tool_progressed(cx, turn, &tool_call, words);
+            }
+            Event::ToolAnswered { turn, tool_call, answer } => {
+                self.tool_answered(cx, turn, &tool_call, answer);
+            }
             Event::ClipReady { clip, duration } => self.clip_grew(cx, clip, duration, true),
             Event::ClipGrew { clip, duration, is_complete } => {
                 self.clip_grew(cx, clip, duration, is_complete);
@@ -214,10 +234,17 @@ impl Talk {
             self.pump(cx);
         }
         self.settle_says(cx.out, false);
+        self.expect_keys(cx.out);
         match self.closing {
-            Some(EndReason::Failures) if self.mouth.is_silent() && self.can_transfer => Step::Transfer,
+            Some(EndReason::Failures) if self.mouth.is_silent() && self.can_transfer => {
+                Step::Transfer(Destination::Fallback)
+            }
             Some(reason) if self.mouth.is_silent() => Step::HangUp(reason),
-            Some(_) | None => Step::Stay,
+            Some(_) => Step::Stay,
+            None => match self.departure(cx.out) {
+                Some(name) => Step::Transfer(Destination::Target { name }),
+                None => Step::Stay,
+            },
         }
     }
 
@@ -266,6 +293,8 @@ impl Talk {
     pub(super) fn abandon(&mut self, out: &mut Outbox, reason: CancelReason) {
         self.forget_suspended();
         self.cancel_turn(out, reason);
+        self.settle_interrupted(out);
+        self.stay(out);
         self.mouth.queue.clear();
         self.settle_says(out, true);
     }

@@ -42,6 +42,8 @@ impl Talk {
             utterances: utterances.clone(),
             earlier_text: text.clone(),
             history: self.memory(),
+            round: 0,
+            may_use_tools: true,
             instructions: cx.config.instructions.clone(),
             budget: cx.config.turn_budget,
             is_speculative: matches!(beginning, Beginning::LikelyEndpoint { .. }),
@@ -62,8 +64,11 @@ impl Talk {
     pub(super) fn turn_progressed(&mut self, cx: &mut Cx<'_>, id: TurnId, progress: Progress) {
         let Some(turn) = self.turn.as_mut().filter(|turn| turn.id == id && turn.is_in_work) else { return };
         match progress {
-            Progress::Started if turn.marked("queue").is_some() => self.begun_again(cx, id),
-            Progress::Started => turn.mark("queue", cx.now),
+            Progress::Started if turn.is_begun => self.begun_again(cx, id),
+            Progress::Started => {
+                turn.is_begun = true;
+                turn.mark("queue", cx.now);
+            }
             Progress::Fetched => turn.mark("fetch", cx.now),
             Progress::Transcript(text) => {
                 turn.mark("stt", cx.now);
@@ -72,14 +77,15 @@ impl Talk {
             }
             Progress::ReplyDelta(text) => {
                 turn.mark("first_token", cx.now);
-                turn.said.push_str(&text);
+                turn.say_on(&text);
                 let clauses = turn.splitter.as_mut().map(|splitter| splitter.push(&text)).unwrap_or_default();
                 if !turn.is_speculative {
                     cx.out.report(Notice::ReplyDelta { turn: id, text });
                 }
                 self.say_clauses(cx, id, clauses);
             }
-            Progress::ReplyFinished if turn.said.trim().is_empty() => {
+            Progress::ToolsAsked(asked) => turn.tools.ask(asked),
+            Progress::ReplyFinished if turn.said.trim().is_empty() && turn.tools.asked.is_empty() => {
                 self.turn_failed(cx, id, "REPLY_EMPTY".to_owned());
             }
             Progress::ReplyFinished => {
@@ -89,7 +95,7 @@ impl Talk {
                     turn.splitter.take().map(voice_speech::ClauseSplitter::finish).unwrap_or_default();
                 self.say_clauses(cx, id, clauses);
                 if !self.is_speculation(id) {
-                    self.complete_reply(cx, id);
+                    self.written(cx, id);
                 }
             }
             Progress::NothingSaid => {
@@ -125,7 +131,7 @@ impl Talk {
             return;
         }
         cx.out.report(Notice::Transcript { turn: id, text });
-        self.settle_interrupted();
+        self.settle_interrupted(cx.out);
     }
 
     /// Nothing in the turn wants an answer: what it broke off goes on.
@@ -195,8 +201,10 @@ impl Talk {
         let Some(turn) = self.turn.take() else { return };
         self.quiet_since = cx.now;
         self.last_turn_had_filler = turn.fillers > 0;
-        self.history.push_exchange(&turn.transcript.unwrap_or_default(), &turn.heard);
+        self.history.push_turn(&turn.transcript.unwrap_or_default(), turn.tools.uses(), &turn.heard);
         self.failures = 0;
+        let is_wordless = turn.said.trim().is_empty();
+        self.act(cx, turn.id, turn.tools.acts, is_wordless);
     }
 
     pub(super) fn turn_failed(&mut self, cx: &mut Cx<'_>, id: TurnId, reason: String) {
@@ -211,14 +219,15 @@ impl Talk {
         let Some(mut turn) = self.turn.take_if(|turn| turn.id == id) else { return };
         self.end_draft(cx.out, SpeculationOutcome::Failed);
         turn.is_in_work = false;
+        self.drop_tools(cx.out, &mut turn);
         self.last_turn_had_filler = turn.fillers > 0;
-        self.settle_interrupted();
+        self.settle_interrupted(cx.out);
         // What is ready of the reply is still said; what is not would only lengthen the wait.
         if let Some(speech) = self.reply_mut(id) {
             speech.is_complete = true;
         }
         cx.out.report(Notice::TurnFailed { turn: id, reason });
-        self.history.push_exchange(&turn.transcript.unwrap_or_default(), &turn.heard);
+        self.history.push_turn(&turn.transcript.unwrap_or_default(), turn.tools.uses(), &turn.heard);
         self.failures += 1;
         let apology = cx.config.phrases.apology.clone();
         self.say(cx, PlaybackKind::Apology, Some(id), apology);
@@ -233,6 +242,7 @@ impl Talk {
         let Some(mut turn) = self.turn.take_if(|turn| turn.id == id) else { return };
         self.end_draft(cx.out, SpeculationOutcome::Failed);
         turn.is_in_work = false;
+        self.drop_tools(cx.out, &mut turn);
         cx.out.report(Notice::TurnFailed { turn: id, reason });
         if turn.has_sounded {
             self.turn = Some(turn);
@@ -254,16 +264,23 @@ impl Talk {
         };
         self.end_draft(out, outcome);
         self.end_speculation(out, outcome);
-        let Some(turn) = self.turn.take() else { return };
-        if turn.is_in_work {
+        let Some(mut turn) = self.turn.take() else { return };
+        if turn.is_busy() {
             out.push(Command::CancelTurn { turn: turn.id });
         }
+        self.drop_tools(out, &mut turn);
         out.report(Notice::TurnCancelled { turn: turn.id, reason });
         self.carry_over(turn);
     }
 
     /// What the caller said in a turn that was not answered joins his next words.
     fn carry_over(&mut self, turn: Turn) {
+        let tools = turn.tools.uses();
+        if !tools.is_empty() {
+            // What was done for it must not be done twice.
+            self.history.push_turn(&turn.transcript.unwrap_or_default(), tools, &turn.heard);
+            return;
+        }
         self.carry = if let Some(text) = turn.transcript {
             // The transcript is of the whole message, earlier words included.
             Carry { utterances: Vec::new(), text }

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::timeline::asked;
 use crate::{
     Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, Recogniser,
-    State, TurnId, UtteranceId, Voicemail, invariants::Invariants,
+    State, Tool, TurnId, UtteranceId, Voicemail, invariants::Invariants,
 };
 
 /// An event that refers to the newest turn, clip and playback, or to older ones.
@@ -18,7 +19,13 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
         let clip = ClipId(clip.saturating_sub(back));
         let playback = PlaybackId(playback.saturating_sub(back));
         let progress = |progress| Event::TurnProgressed { turn, progress };
-        match kind % 32 {
+        let tool = match back {
+            0 => Tool::External,
+            1 => Tool::EndCall,
+            2 => Tool::CollectDigits { prompt: "Which number?".into(), most: 1 },
+            _ => Tool::Transfer { target: "sales".into() },
+        };
+        match kind % 35 {
             0 => Event::Answered,
             1 | 2 => Event::SpeechStarted,
             3 => Event::SpeechAbandoned,
@@ -71,6 +78,13 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
                 is_complete: back == 3,
             },
             30 => Event::PlaybackReached { playback, position: Duration::from_millis(u64::from(back) * 300) },
+            31 => progress(Progress::ToolsAsked(vec![asked("1", tool), asked("2", Tool::External)])),
+            32 => progress(Progress::ToolsAsked(vec![asked("1", tool)])),
+            33 => Event::ToolAnswered {
+                turn,
+                tool_call: if back > 1 { "1".into() } else { "2".into() },
+                answer: Ok("{}".into()),
+            },
             _ => match back {
                 0 => Event::EndRequested,
                 1 => Event::DrainStarted,
@@ -137,7 +151,7 @@ proptest! {
 
     #[test]
     fn no_sequence_of_events_breaks_a_rule_and_every_call_ends(
-        steps in proptest::collection::vec(((0_u8..32, 0_u8..4), prop_oneof![0_u64..400, 0_u64..3_000]), 1..120),
+        steps in proptest::collection::vec(((0_u8..35, 0_u8..4), prop_oneof![0_u64..400, 0_u64..3_000]), 1..120),
         requests in proptest::collection::vec((0_usize..120, 0_u8..8, any::<bool>()), 0..8),
         can_transfer: bool,
         is_placed: bool,

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::timeline::{Timeline, ms};
+use super::timeline::{Timeline, asked, ms};
 use crate::{
     Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, Recogniser,
-    TurnId, UtteranceId, Voicemail,
+    Tool, TurnId, UtteranceId, Voicemail,
 };
 
 fn states() -> Vec<(&'static str, fn() -> Timeline)> {
@@ -25,6 +25,12 @@ fn states() -> Vec<(&'static str, fn() -> Timeline)> {
         ("pausing", || pausing(false)),
         ("speculating", || pausing(true)),
         ("thinking", Timeline::in_turn),
+        ("asking outside", || Timeline::asking(Tool::External)),
+        ("collecting", || {
+            let mut line = Timeline::asking(Tool::CollectDigits { prompt: "Which number?".into(), most: 2 });
+            line.make_clips();
+            line
+        }),
         ("speaking", || Timeline::speaking("One two three four.", ms(2_000))),
         ("interrupted", || {
             let mut line = Timeline::speaking("One two three four.", ms(2_000));
@@ -106,6 +112,13 @@ fn events(line: &Timeline) -> Vec<(&'static str, Event)> {
         ("Transcript", progress(Progress::Transcript("words".into()))),
         ("ReplyDelta", progress(Progress::ReplyDelta("A clause. ".into()))),
         ("ReplyFinished", progress(Progress::ReplyFinished)),
+        ("ToolsAsked", progress(Progress::ToolsAsked(vec![asked("other", Tool::EndCall)]))),
+        (
+            "ToolProgressed",
+            Event::ToolProgressed { turn, tool_call: "call".into(), words: "One moment.".into() },
+        ),
+        ("ToolAnswered", Event::ToolAnswered { turn, tool_call: "call".into(), answer: Ok("{}".into()) }),
+        ("DigitPressed", Event::DigitPressed { digit: '#' }),
         ("NothingSaid", progress(Progress::NothingSaid)),
         ("TurnFailed", Event::TurnFailed { turn, reason: "X".into() }),
         ("StaleTurnFailed", Event::TurnFailed { turn: TurnId(99), reason: "X".into() }),

@@ -7,11 +7,17 @@ use std::{
 
 use crate::{
     Call, ClipId, Command, Config, Event, Item, Notice, PlaybackId, PlaybackKind, Progress, Recogniser,
-    TimedPart, TurnRequest, UtteranceId, invariants::Invariants,
+    TimedPart, Tool, ToolAsk, ToolCall, ToolOutcome, TurnRequest, UtteranceId, invariants::Invariants,
 };
 
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// Something that the model asks for.
+pub(super) fn asked(id: &str, tool: Tool) -> ToolAsk {
+    let call = ToolCall { id: id.into(), name: "a_tool".into(), arguments: "{}".into() };
+    ToolAsk { call, tool }
 }
 
 pub(super) struct Timeline {
@@ -107,6 +113,31 @@ impl Timeline {
         line.resolve_clips(Some(duration));
         line.start_playback();
         line
+    }
+
+    /// A turn whose model asks for something and says nothing.
+    pub(super) fn asking(tool: Tool) -> Self {
+        let mut line = Self::in_turn();
+        line.progress(Progress::Transcript("a question".into()));
+        line.asks(&[asked("call", tool)]);
+        line
+    }
+
+    /// The model asks for something and has written all that it says.
+    pub(super) fn asks(&mut self, asked: &[ToolAsk]) {
+        self.progress(Progress::ToolsAsked(asked.to_vec()));
+        self.progress(Progress::ReplyFinished);
+    }
+
+    /// What became of everything that the model asked for.
+    pub(super) fn tools_ended(&self) -> Vec<(&str, ToolOutcome, &str)> {
+        let ended = self.commands.iter().filter_map(|command| match command {
+            Command::Report(Notice::ToolEnded { tool_call, outcome, reason, .. }) => {
+                Some((tool_call.as_str(), *outcome, *reason))
+            }
+            _ => None,
+        });
+        ended.collect()
     }
 
     pub(super) fn event(&mut self, event: Event) {

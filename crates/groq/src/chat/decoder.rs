@@ -5,7 +5,11 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ChatDelta, Finish, Usage, think::ThinkFilter};
+use super::{
+    ChatDelta, Finish, Usage,
+    think::ThinkFilter,
+    tool::{Calls, Piece},
+};
 use crate::{Error, body::snippet, lenient};
 
 #[derive(Deserialize)]
@@ -27,6 +31,8 @@ struct Choice {
 #[derive(Deserialize)]
 struct Delta {
     content: Option<String>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    tool_calls: Vec<Piece>,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +46,7 @@ struct XGroq {
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     think: ThinkFilter,
+    calls: Calls,
     finish_reason: Option<String>,
     usage: Option<Usage>,
     /// [`ChatDelta::Finished`] was given.
@@ -68,9 +75,10 @@ impl Decoder {
         self.usage = usage.or(late_usage).or(self.usage);
         // `n` is always 1, and the chunk that carries the usage may have no choice at all.
         if let Some(Choice { delta, finish_reason }) = choices.into_iter().next() {
-            if let Some(content) = delta.and_then(|delta| delta.content) {
-                let spoken = self.think.push(&content);
+            if let Some(Delta { content, tool_calls }) = delta {
+                let spoken = self.think.push(&content.unwrap_or_default());
                 self.give(spoken);
+                self.calls.push(tool_calls);
             }
             self.finish_reason = finish_reason.or(self.finish_reason.take());
         }
@@ -92,6 +100,7 @@ impl Decoder {
         }
         let held = self.think.finish();
         self.give(held);
+        self.ready.extend(self.calls.finish().map(ChatDelta::ToolCall));
         self.finished = true;
         let finish = Finish { reason: self.finish_reason.clone(), usage: self.usage.unwrap_or_default() };
         self.ready.push_back(ChatDelta::Finished(finish));

@@ -17,7 +17,7 @@ use super::{
     envelope::Refusal,
     frames::{self, Pace},
     journal::{Entry, Service, unix_ms},
-    script::reply_to,
+    script::{Call, Line, answer_to},
     state::Sim,
 };
 
@@ -39,6 +39,19 @@ struct Request {
     include_reasoning: Option<bool>,
     reasoning_effort: Option<String>,
     reasoning_format: Option<String>,
+    tools: Option<Vec<Tool>>,
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    r#type: String,
+    function: Function,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    parameters: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -57,18 +70,19 @@ pub(super) async fn complete(
     entry.note("messages", json!(request.messages));
     let is_streamed = request.stream.unwrap_or(false);
     entry.note("stream", is_streamed);
+    entry.note("tools", json!(request.declared()));
     request.check(&sim)?;
 
-    let said = request.last_user_message();
+    let said = request.last_message();
     let fault = sim.faults.take(Service::Llm, &said);
     entry.note("fault", json!(fault));
     let content_type = if is_streamed { "text/event-stream" } else { "application/json" };
     if let Some(response) = before(fault.as_ref(), content_type).await {
         return Ok(response);
     }
-    let reply = reply_to(&sim.script(), &said);
-    entry.note("reply", reply.clone());
-    let answer = request.answer(&reply, &sim, &entry);
+    let line = answer_to(&sim.script(), &said, &request.declared());
+    entry.note("reply", line.reply.clone());
+    let answer = request.answer(&line, &sim, &entry);
     Ok(answer.send(fault.as_ref()).into_response())
 }
 
@@ -90,6 +104,7 @@ impl Request {
                 return Err(Refusal::bad_request(text));
             }
         }
+        self.check_tools()?;
         if self.n.is_some_and(|n| n != 1) {
             return Err(Refusal::bad_request("'n' : number must be at most 1"));
         }
@@ -112,10 +127,59 @@ impl Request {
         Ok(())
     }
 
-    fn last_user_message(&self) -> String {
-        let is_users =
-            |message: &&Map<String, Value>| message.get("role").and_then(Value::as_str) == Some("user");
-        let message = self.messages.iter().rev().find(is_users);
+    /// Groq refuses what the vendors' documents do not allow: results that nothing asked for, requests without results.
+    fn check_tools(&self) -> Result<(), Refusal> {
+        let is_name = |name: &str| {
+            let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+            (1..=64).contains(&name.len()) && name.bytes().all(is_known)
+        };
+        for (index, tool) in self.tools.iter().flatten().enumerate() {
+            let is_schema =
+                tool.function.parameters.as_ref().is_none_or(|schema| schema.contains_key("type"));
+            if tool.r#type != "function" || !is_name(&tool.function.name) || !is_schema {
+                return Err(Refusal::bad_request(format!("'tools.{index}' : invalid function definition")));
+            }
+        }
+        let mut open: Vec<&str> = Vec::new();
+        for (index, message) in self.messages.iter().enumerate() {
+            let text = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default();
+            if text("role") == "tool" {
+                let asked = open.iter().position(|id| *id == text("tool_call_id"));
+                let Some(asked) = asked else {
+                    let text = format!("'messages.{index}' : tool_call_id has no preceding tool call");
+                    return Err(Refusal::bad_request(text));
+                };
+                open.remove(asked);
+                continue;
+            }
+            if !open.is_empty() {
+                let text = format!("'messages.{index}' : a tool call before it has no result");
+                return Err(Refusal::bad_request(text));
+            }
+            for call in message.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
+                let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+                let is_object = serde_json::from_str::<Map<String, Value>>(arguments).is_ok();
+                let (Some(id), Some("function"), true) =
+                    (call["id"].as_str(), call["type"].as_str(), is_object)
+                else {
+                    return Err(Refusal::bad_request(format!("'messages.{index}.tool_calls' : invalid")));
+                };
+                open.push(id);
+            }
+        }
+        if open.is_empty() { Ok(()) } else { Err(Refusal::bad_request("a tool call has no result")) }
+    }
+
+    fn declared(&self) -> Vec<String> {
+        self.tools.iter().flatten().map(|tool| tool.function.name.clone()).collect()
+    }
+
+    /// What the model is to answer: words of the user, or the result of a tool.
+    fn last_message(&self) -> String {
+        let is_asking = |message: &&Map<String, Value>| {
+            matches!(message.get("role").and_then(Value::as_str), Some("user" | "tool"))
+        };
+        let message = self.messages.iter().rev().find(is_asking);
         match message.and_then(|message| message.get("content")) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Array(parts)) => {
@@ -125,11 +189,16 @@ impl Request {
         }
     }
 
-    fn answer(&self, reply: &str, sim: &Sim, entry: &Entry) -> Answer {
+    fn answer(&self, line: &Line, sim: &Sim, entry: &Entry) -> Answer {
         let settings = sim.settings();
-        let mut tokens: Vec<&str> = reply.split_inclusive(' ').collect();
+        let mut tokens: Vec<&str> = line.reply.split_inclusive(' ').collect();
         let limit = self.max_completion_tokens.or(self.max_tokens).unwrap_or(usize::MAX);
-        let finish_reason = if tokens.len() > limit { "length" } else { "stop" };
+        let tool_calls: Vec<Value> = line.tool_calls.iter().map(to_call).collect();
+        let finish_reason = match (tokens.len() > limit, tool_calls.is_empty()) {
+            (true, _) => "length",
+            (false, true) => "stop",
+            (false, false) => "tool_calls",
+        };
         tokens.truncate(limit);
         let pace = Pace {
             first_token: Duration::from_millis(settings.first_token_ms),
@@ -150,6 +219,7 @@ impl Request {
                 model: &self.model,
                 reasoning,
                 tokens: &tokens,
+                tool_calls: &tool_calls,
                 finish_reason,
                 usage: &usage,
                 include_usage,
@@ -159,6 +229,9 @@ impl Request {
             return Answer::new("text/event-stream", pieces);
         }
         let mut message = json!({"role": "assistant", "content": tokens.concat()});
+        if !tool_calls.is_empty() {
+            message["tool_calls"] = tool_calls.into();
+        }
         if let Some(reasoning) = reasoning {
             message["reasoning"] = reasoning.into();
         }
@@ -195,4 +268,10 @@ impl Request {
             "total_time": pace.first_token.as_secs_f64() + completion_time,
         })
     }
+}
+
+fn to_call(call: &Call) -> Value {
+    let id = format!("fc_{}", Uuid::new_v4().simple());
+    let function = json!({ "name": call.name, "arguments": call.arguments() });
+    json!({ "id": id, "type": "function", "function": function })
 }

@@ -15,6 +15,8 @@ pub(super) struct Stream<'a> {
     pub(super) model: &'a str,
     pub(super) reasoning: Option<&'a str>,
     pub(super) tokens: &'a [&'a str],
+    /// As a message carries them.
+    pub(super) tool_calls: &'a [Value],
     pub(super) finish_reason: &'static str,
     pub(super) usage: &'a Value,
     /// Whether the usage is sent once more, in a chunk without choices.
@@ -45,6 +47,11 @@ impl Stream<'_> {
             at = pace.first_token + pace.token * index as u32;
             send(at, data(&self.chunk(json!({ "content": token }), None)));
         }
+        for (index, call) in self.tool_calls.iter().enumerate() {
+            for delta in in_deltas(index, call) {
+                send(at, data(&self.chunk(json!({ "tool_calls": [delta] }), None)));
+            }
+        }
         let mut closing = self.chunk(json!({}), Some(self.finish_reason));
         closing["x_groq"] = json!({"id": self.request_id, "usage": self.usage});
         send(at, data(&closing));
@@ -68,6 +75,22 @@ impl Stream<'_> {
             "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason}],
         })
     }
+}
+
+/// Both forms that have been seen: a call in one delta, and one whose arguments come bit by bit without its id.
+fn in_deltas(index: usize, call: &Value) -> Vec<Value> {
+    let mut whole = call.clone();
+    whole["index"] = index.into();
+    if index.is_multiple_of(2) {
+        return vec![whole];
+    }
+    let arguments = std::mem::take(&mut whole["function"]["arguments"]);
+    let arguments: Vec<char> = arguments.as_str().unwrap_or_default().chars().collect();
+    whole["function"]["arguments"] = "".into();
+    let bits = arguments
+        .chunks(8)
+        .map(|bit| json!({ "index": index, "function": { "arguments": bit.iter().collect::<String>() } }));
+    std::iter::once(whole).chain(bits).collect()
 }
 
 /// Rewrites events as unkindly as the format allows.

@@ -84,6 +84,7 @@ impl RecordingLine {
             end_silence_timeout: self.settings.end_silence.as_secs_f64(),
             speech_timeout: SPEECH_SECONDS,
             language: self.settings.language.clone(),
+            most_digits: self.most_digits,
         };
         let started = self.trunk.client.collect(&self.trunk.leg, &control, &collect);
         self.ear.state = State::On { control: control.clone(), since: Instant::now(), stop_by: None };
@@ -140,6 +141,8 @@ impl RecordingLine {
             self.ear.failures = 0;
         }
         match heard {
+            // It may be a key: whoever is to press some speaks once there are words.
+            Heard::Start if self.most_digits > 1 => {}
             Heard::Start => self.speech_started().await,
             Heard::Speech { text, is_final } => {
                 self.speech_started().await;

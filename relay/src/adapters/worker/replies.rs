@@ -3,20 +3,21 @@
 use async_stream::stream;
 use futures::stream::BoxStream;
 use tonic::Status;
-use voice_call::{Message, Progress, Role, TurnId};
+use voice_call::{Message, Progress, Role, ToolCall, ToolUse, TurnId};
 use voice_proto::worker::v1::{
-    HistoryMessage, ProcessTurnRequest, ReplyDelta, Speaker, TurnCompleted, TurnConfig,
-    process_turn_request::Payload, process_turn_response::Event,
+    HistoryMessage, ProcessTurnRequest, ReplyDelta, Speaker, TurnCompleted, TurnConfig, TurnTool,
+    TurnToolCall, TurnToolUse, process_turn_request::Payload, process_turn_response::Event,
 };
 
 use super::{Worker, reason, retry_after};
-use crate::ports::{Turn, TurnEvent, Turns, Utterance, Work};
+use crate::ports::{Declaration, Turn, TurnEvent, Turns, Utterance, Work};
 
 impl Turns for Worker {
     fn start(&self, turn: Turn) -> BoxStream<'static, TurnEvent> {
         let client = self.client.clone();
         Box::pin(stream! {
             yield TurnEvent::Progressed(Progress::Started);
+            let round = turn.round;
             let config = match to_config(turn).await {
                 Ok(config) => config,
                 Err(reason) => {
@@ -24,11 +25,13 @@ impl Turns for Worker {
                     return;
                 }
             };
-            if config.earlier_text.is_empty() {
-                yield TurnEvent::Progressed(Progress::NothingSaid);
-                return;
+            if round == 0 {
+                if config.earlier_text.is_empty() {
+                    yield TurnEvent::Progressed(Progress::NothingSaid);
+                    return;
+                }
+                yield TurnEvent::Progressed(Progress::Transcript(config.earlier_text.clone()));
             }
-            yield TurnEvent::Progressed(Progress::Transcript(config.earlier_text.clone()));
             let mut attempt = 1;
             loop {
                 let request = ProcessTurnRequest { payload: Some(Payload::Config(config.clone())) };
@@ -43,9 +46,14 @@ impl Turns for Worker {
                                     has_delta = true;
                                     yield TurnEvent::Progressed(Progress::ReplyDelta(text));
                                 }
-                                Ok(Some(Some(Event::TurnCompleted(TurnCompleted { transcript: _, reply })))) => {
-                                    if !has_delta {
+                                Ok(Some(Some(Event::TurnCompleted(completed)))) => {
+                                    let TurnCompleted { transcript: _, reply, tool_calls } = completed;
+                                    if !has_delta && !reply.is_empty() {
                                         yield TurnEvent::Progressed(Progress::ReplyDelta(reply));
+                                    }
+                                    if !tool_calls.is_empty() {
+                                        let asked = tool_calls.into_iter().map(from_call).collect();
+                                        yield TurnEvent::ToolsAsked(asked);
                                     }
                                     yield TurnEvent::Progressed(Progress::ReplyFinished);
                                     return;
@@ -73,7 +81,7 @@ impl Turns for Worker {
     }
 
     /// Whoever drops the events of a turn has cancelled it.
-    fn cancel(&self, _: &str, _: TurnId) -> Work<()> {
+    fn cancel(&self, _: &str, _: TurnId, _: u32) -> Work<()> {
         Box::pin(std::future::ready(()))
     }
 }
@@ -83,6 +91,8 @@ async fn to_config(turn: Turn) -> Result<TurnConfig, String> {
     let Turn {
         call_id,
         turn: _,
+        round: _,
+        tools,
         utterances,
         earlier_text,
         history,
@@ -109,7 +119,23 @@ async fn to_config(turn: Turn) -> Result<TurnConfig, String> {
         earlier_text: said.join(" "),
         turn_timeout: prost_types::Duration::try_from(budget).ok(),
         wants_partials: false,
+        tools: tools.into_iter().map(to_tool).collect(),
     })
+}
+
+fn to_tool(tool: Declaration) -> TurnTool {
+    let Declaration { name, description, parameters } = tool;
+    TurnTool { name, description, parameters_schema: parameters.to_string() }
+}
+
+fn from_call(call: TurnToolCall) -> ToolCall {
+    let TurnToolCall { tool_call_id, name, arguments } = call;
+    ToolCall { id: tool_call_id, name, arguments }
+}
+
+fn to_tool_use(tool_use: ToolUse) -> TurnToolUse {
+    let ToolUse { call: ToolCall { id, name, arguments }, result } = tool_use;
+    TurnToolUse { call: Some(TurnToolCall { tool_call_id: id, name, arguments }), result }
 }
 
 fn to_message(message: Message) -> HistoryMessage {
@@ -117,5 +143,6 @@ fn to_message(message: Message) -> HistoryMessage {
         Role::User => Speaker::User,
         Role::Assistant => Speaker::Assistant,
     };
-    HistoryMessage { speaker: speaker.into(), content: message.content }
+    let tool_uses = message.tools.into_iter().map(to_tool_use).collect();
+    HistoryMessage { speaker: speaker.into(), content: message.content, tool_uses }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+use voice_jobs::ToolCall;
 use voice_proto::{
     audio::v1::{AudioEncoding, AudioFormat},
     worker::v1 as pb,
@@ -10,7 +12,7 @@ use voice_proto::{
 use crate::{
     error::Error,
     live::{Encoding, Format, Transcript},
-    ports::{Message, Speaker},
+    ports::{Message, Speaker, Tool, ToolUse},
     request::{self, TurnRequest},
 };
 
@@ -54,6 +56,7 @@ impl TryFrom<pb::TurnConfig> for TurnConfig {
             earlier_text,
             turn_timeout,
             wants_partials,
+            tools,
         } = config;
         let mut messages: Vec<Message> = Vec::with_capacity(history.len() + 1);
         for message in history {
@@ -64,7 +67,8 @@ impl TryFrom<pb::TurnConfig> for TurnConfig {
                     return Err(invalid("config.history.speaker", "is neither user nor assistant"));
                 }
             };
-            request::push(&mut messages, speaker, &message.content);
+            let tools = message.tool_uses.into_iter().map(to_tool_use).collect::<Result<_, _>>()?;
+            request::push(&mut messages, Message { speaker, content: message.content, tools });
         }
         let timeout = turn_timeout.map(Duration::try_from).transpose();
         Ok(Self {
@@ -75,6 +79,7 @@ impl TryFrom<pb::TurnConfig> for TurnConfig {
                 earlier_text: earlier_text.trim().to_owned(),
                 history: messages,
                 prompt: request::prompt(&prompt),
+                tools: tools.into_iter().map(to_tool).collect::<Result<_, _>>()?,
                 language: request::language(&language),
                 deadline: None,
                 answered_text: String::new(),
@@ -84,6 +89,22 @@ impl TryFrom<pb::TurnConfig> for TurnConfig {
             wants_partials,
         })
     }
+}
+
+fn to_tool_use(tool_use: pb::TurnToolUse) -> Result<ToolUse, Error> {
+    let pb::TurnToolUse { call, result } = tool_use;
+    let Some(pb::TurnToolCall { tool_call_id: id, name, arguments }) = call else {
+        return Err(invalid("config.history.tool_uses.call", "is missing"));
+    };
+    Ok(ToolUse { call: ToolCall { id, name, arguments }, result })
+}
+
+fn to_tool(tool: pb::TurnTool) -> Result<Tool, Error> {
+    let pb::TurnTool { name, description, parameters_schema } = tool;
+    let parameters: Map<String, Value> = serde_json::from_str(&parameters_schema).map_err(|error| {
+        invalid("config.tools.parameters_schema", format!("of {name} is not a JSON object: {error}"))
+    })?;
+    Ok(Tool { name, description, parameters: parameters.into() })
 }
 
 fn to_format(format: Option<AudioFormat>) -> Result<Format, Error> {
@@ -139,6 +160,7 @@ mod tests {
         let say = |speaker: pb::Speaker, content: &str| pb::HistoryMessage {
             speaker: speaker.into(),
             content: content.into(),
+            ..pb::HistoryMessage::default()
         };
         let config = pb::TurnConfig {
             language: "de-CH".into(),

@@ -1,0 +1,333 @@
+//! What a language model asks for beside its words, and an operator's own tools.
+
+use std::{
+    future::pending,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use futures::stream::{self, BoxStream, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinSet};
+use tonic::{Request, Response, Status, transport::Server};
+use voice_proto::{
+    relay::v1::{CallState, EndReason, GetCallRequest, ToolOutcome},
+    tool::v1::{
+        CallToolRequest, CallToolResponse, ListToolsRequest, ListToolsResponse, Tool, ToolProgress,
+        ToolResult,
+        call_tool_response::Payload,
+        tool_service_server::{ToolService, ToolServiceServer},
+    },
+};
+
+use super::{clients::PYTHON, *};
+use crate::mesh::{eventually, free_port};
+
+const DOORS: [&str; 2] = ["recording", "stream"];
+const SALES: &str = "+15553330000";
+
+/// A mesh whose assistant is as a file says.
+async fn assisted(door: &str, file: &str, options: Options) -> Mesh {
+    let path = tempfile::Builder::new().suffix(".toml").tempfile().unwrap().into_temp_path().keep().unwrap();
+    std::fs::write(&path, file).unwrap();
+    let options = options.with("CALL_AUDIO", door).with("ASSISTANTS_FILE", path.display());
+    mesh(options.with("DIAL_ALLOWED_PREFIXES", "+1555")).await
+}
+
+fn with_tools(tools: &str) -> String {
+    format!(
+        "[default]\ntools = [{tools}]\n\
+         transfer_targets = {{ sales = '{SALES}', abroad = '+16660000000' }}\n"
+    )
+}
+
+fn called(reply: &str, name: &str, arguments: Value) -> Value {
+    json!({ "when": QUESTION, "reply": reply, "tool_calls": [{ "name": name, "arguments": arguments }] })
+}
+
+fn ended(event: &Event) -> Option<(ToolOutcome, String)> {
+    match event {
+        Event::ToolEnded(ended) => Some((ended.outcome(), ended.reason.clone())),
+        _ => None,
+    }
+}
+
+async fn end_reason(mesh: &Mesh, call_id: &str) -> EndReason {
+    let request = GetCallRequest { call_id: call_id.to_owned() };
+    let call = mesh.relay().await.unwrap().get_call(request).await.unwrap().into_inner().call.unwrap();
+    assert_eq!(call.state(), CallState::Ended);
+    call.end_reason()
+}
+
+#[tokio::test]
+async fn the_model_hangs_up_once_its_goodbye_was_heard() {
+    for door in DOORS {
+        let mesh = assisted(door, &with_tools("'end_call'"), Options::default()).await;
+        mesh.groq.lines(json!([called("We are closed. Goodbye.", "end_call", json!({}))])).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        let call_id = mesh.newest_call().await.unwrap();
+        caller.say(QUESTION).await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        assert_eq!(end_reason(&mesh, &call_id).await, EndReason::Assistant);
+        assert_eq!(replies(&watch).join(" "), "We are closed. Goodbye.");
+        let place = |wanted: &dyn Fn(&Event) -> bool| {
+            watch.seen.iter().rposition(|event| event.event.as_ref().is_some_and(wanted))
+        };
+        let heard = place(&|event| finished(PlaybackKind::Reply)(event).is_some()).unwrap();
+        let done = place(&|event| ended(event).is_some()).unwrap();
+        assert!(heard < done, "{door}: done at {done}, heard at {heard}");
+        assert_eq!(mesh.phone.violations().await.unwrap(), Vec::<Value>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_model_hands_calls_to_names_and_never_to_numbers() {
+    for door in DOORS {
+        let mesh = assisted(door, &with_tools("'transfer_call'"), Options::default()).await;
+        for (target, reason) in [
+            (SALES, "TRANSFER_TARGET_UNKNOWN"),
+            ("+15557770001", "TRANSFER_TARGET_UNKNOWN"),
+            ("abroad", "DIAL_NOT_ALLOWED"),
+        ] {
+            let script = json!([
+                called("", "transfer_call", json!({ "target": target })),
+                { "when": reason, "reply": "I am sorry, I cannot do that." },
+            ]);
+            mesh.groq.lines(script).await.unwrap();
+            let (caller, mut watch) = greeted(&mesh).await;
+            caller.say(QUESTION).await.unwrap();
+            let refused = watch.until(LIMIT, ended).await.unwrap();
+            assert_eq!(refused, (ToolOutcome::Refused, reason.to_owned()), "{target}");
+            let said = watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap();
+            assert_eq!(said, "I am sorry, I cannot do that.");
+            caller.hang_up().await.unwrap();
+            watch.to_end(LIMIT).await.unwrap();
+        }
+        let script =
+            json!([called("I am putting you through.", "transfer_call", json!({ "target": "sales" }))]);
+        mesh.groq.lines(script).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        caller.say(QUESTION).await.unwrap();
+        watch.until(LIMIT, |event| matches!(event, Event::TransferConnected(_)).then_some(())).await.unwrap();
+        assert_eq!(caller.view().await.unwrap()["connected_to"]["params"]["to_number"], SALES);
+        assert_eq!(replies(&watch), ["I am putting you through."]);
+        assert_eq!(mesh.phone.violations().await.unwrap(), Vec::<Value>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_cap_of_the_day_holds_for_the_model_too() {
+    let options = Options::default().with("DIAL_DAILY_CAP", 0);
+    let mesh = assisted("recording", &with_tools("'transfer_call'"), options).await;
+    let script = json!([
+        called("", "transfer_call", json!({ "target": "sales" })),
+        { "when": "DIAL_CAP_REACHED", "reply": "Nobody is there today." },
+    ]);
+    mesh.groq.lines(script).await.unwrap();
+    let (caller, mut watch) = greeted(&mesh).await;
+    caller.say(QUESTION).await.unwrap();
+    let refused = watch.until(LIMIT, ended).await.unwrap();
+    assert_eq!(refused, (ToolOutcome::Refused, "DIAL_CAP_REACHED".to_owned()));
+    watch.until(LIMIT, finished(PlaybackKind::Reply)).await.unwrap();
+    assert_eq!(replies(&watch), ["Nobody is there today."]);
+}
+
+#[tokio::test]
+async fn the_model_dials_and_has_the_caller_dial() {
+    for door in DOORS {
+        let mesh = assisted(door, &with_tools("'send_digits', 'collect_digits'"), Options::default()).await;
+        let collect = json!({ "prompt": "Please enter your number.", "max_digits": 4 });
+        let script = json!([
+            called("", "collect_digits", collect),
+            { "when": "1234", "reply": "I am dialling.",
+              "tool_calls": [{ "name": "send_digits", "arguments": { "digits": "9#" } }] },
+        ]);
+        mesh.groq.lines(script).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        caller.say(QUESTION).await.unwrap();
+        assert_eq!(
+            watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap(),
+            "Please enter your number."
+        );
+        watch.until(LIMIT, finished(PlaybackKind::Reply)).await.unwrap();
+        caller.press("1234").await.unwrap();
+        let sent = |event: &Event| match event {
+            Event::DigitsSent(sent) => Some(sent.digits.clone()),
+            _ => None,
+        };
+        assert_eq!(watch.until(LIMIT, sent).await.unwrap(), "9#");
+        assert_eq!(replies(&watch).last().unwrap(), "I am dialling.");
+        assert_eq!(mesh.phone.violations().await.unwrap(), Vec::<Value>::new());
+    }
+}
+
+/// The operator's own server, which does as it is told.
+#[derive(Clone, Default)]
+struct Shop {
+    behaviour: Arc<Mutex<Behaviour>>,
+    called: Arc<Mutex<Vec<(CallToolRequest, Option<String>)>>>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Behaviour {
+    #[default]
+    Answers,
+    Fails,
+    Hangs,
+}
+
+impl Shop {
+    /// Serves until what it gives is dropped.
+    async fn serve(&self) -> (SocketAddr, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = ToolServiceServer::new(self.clone());
+        let connections = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            Server::builder().add_service(service).serve_with_incoming(connections).await.unwrap();
+        });
+        (address, serving)
+    }
+}
+
+#[tonic::async_trait]
+impl ToolService for Shop {
+    type CallToolStream = BoxStream<'static, Result<CallToolResponse, Status>>;
+
+    async fn list_tools(&self, _: Request<ListToolsRequest>) -> Result<Response<ListToolsResponse>, Status> {
+        let schema = json!({ "type": "object", "properties": { "number": { "type": "string" } } });
+        let tool = Tool {
+            name: "order_status".into(),
+            description: "Tells how far an order is.".into(),
+            parameters_schema: schema.to_string(),
+        };
+        Ok(Response::new(ListToolsResponse { tools: vec![tool] }))
+    }
+
+    async fn call_tool(
+        &self,
+        request: Request<CallToolRequest>,
+    ) -> Result<Response<Self::CallToolStream>, Status> {
+        let token = request.metadata().get("authorization").map(|token| token.to_str().unwrap().to_owned());
+        self.called.lock().unwrap().push((request.into_inner(), token));
+        let message = |payload| Ok(CallToolResponse { payload: Some(payload) });
+        let progress = message(Payload::Progress(ToolProgress { spoken_text: "I am looking it up.".into() }));
+        let result =
+            message(Payload::Result(ToolResult { content: json!({ "state": "shipped" }).to_string() }));
+        let answer = match *self.behaviour.lock().unwrap() {
+            Behaviour::Answers => stream::iter([progress, result]).boxed(),
+            Behaviour::Fails => return Err(Status::internal("the database has a secret problem")),
+            Behaviour::Hangs => stream::iter([progress]).chain(stream::once(pending())).boxed(),
+        };
+        Ok(Response::new(answer))
+    }
+}
+
+/// A file whose assistant has the tools of a server.
+fn with_server(address: &str) -> String {
+    format!(
+        "[default]\ntool_server = 'shop'\n\
+         [tool_servers.shop]\naddress = '{address}'\ntoken_env = 'SHOP_TOKEN'\ntimeout_seconds = 4\n"
+    )
+}
+
+fn asks_for_an_order() -> Value {
+    json!([
+        called("", "order_status", json!({ "number": "1234" })),
+        { "when": "state shipped", "reply": "Your order was shipped." },
+        { "when": "TOOL_TIMEOUT", "reply": "I am sorry, that takes too long." },
+        { "when": "TOOL_FAILED", "reply": "I am sorry, I cannot find out." },
+        { "when": "TOOL_UNAVAILABLE", "reply": "I am sorry, I cannot find out." },
+    ])
+}
+
+/// The relay knows what the server offers.
+async fn is_offered(mesh: &Mesh) {
+    eventually(LIMIT, "the tools of the server", async || {
+        let (caller, mut watch) = greeted(mesh).await;
+        ask(&caller, &mut watch).await;
+        caller.hang_up().await.unwrap();
+        let requests = mesh.groq.requests().await.unwrap();
+        let told = requests.iter().any(|request| request["tools"] == json!(["order_status"]));
+        told.then_some(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_operators_tool_answers_fails_and_hangs_and_the_call_goes_on() {
+    for door in DOORS {
+        let shop = Shop::default();
+        let (address, _serving) = shop.serve().await;
+        let options = Options::default().with("SHOP_TOKEN", "only-for-the-shop");
+        let mesh = assisted(door, &with_server(&address.to_string()), options).await;
+        is_offered(&mesh).await;
+        mesh.groq.lines(asks_for_an_order()).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        for (behaviour, outcome, reason, reply) in [
+            (Behaviour::Answers, ToolOutcome::Done, "", "Your order was shipped."),
+            (Behaviour::Fails, ToolOutcome::Failed, "TOOL_FAILED", "I am sorry, I cannot find out."),
+            (Behaviour::Hangs, ToolOutcome::Failed, "TOOL_TIMEOUT", "I am sorry, that takes too long."),
+            (Behaviour::Answers, ToolOutcome::Done, "", "Your order was shipped."),
+        ] {
+            *shop.behaviour.lock().unwrap() = behaviour;
+            caller.say(QUESTION).await.unwrap();
+            assert_eq!(watch.until(LIMIT, ended).await.unwrap(), (outcome, reason.to_owned()), "{door}");
+            assert_eq!(watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap(), reply, "{door}");
+            watch.until(LIMIT, listening).await.unwrap();
+        }
+        let fillers =
+            watch.seen.iter().filter_map(|event| started(PlaybackKind::Filler)(event.event.as_ref()?));
+        assert!(
+            fillers.into_iter().any(|words| words == "I am looking it up."),
+            "{door}: what the tool says"
+        );
+        let called = shop.called.lock().unwrap().clone();
+        let (first, token) = &called[0];
+        assert_eq!(serde_json::from_str::<Value>(&first.arguments).unwrap(), json!({ "number": "1234" }));
+        assert_eq!(first.call_id, mesh.newest_call().await.unwrap());
+        assert_eq!((first.caller_number.as_str(), called.len()), ("+15551110000", 4));
+        assert_eq!(token.as_deref(), Some("Bearer only-for-the-shop"));
+        let chats = mesh.groq.chats().await.unwrap();
+        let told = format!("{chats:?}");
+        assert!(!told.contains("secret problem"), "what is the operator's to mend is not told to a model");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_server_that_is_away_delays_no_start_and_costs_no_call() {
+    let options = Options::default().with("SHOP_TOKEN", "only-for-the-shop");
+    let nowhere = format!("127.0.0.1:{}", free_port().unwrap());
+    let mesh = assisted("recording", &with_server(&nowhere), options).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    assert_eq!(replies(&watch).join(" "), ANSWER);
+}
+
+#[tokio::test]
+async fn the_tool_server_in_python_is_called_by_the_model() {
+    if !PYTHON.is_built().await {
+        return;
+    }
+    let address = format!("127.0.0.1:{}", free_port().unwrap());
+    let _server = PYTHON
+        .command(&["../../.venv/bin/python", "tools.py", &address])
+        .env("TOOLS_TOKEN", "only-for-the-shop")
+        .spawn()
+        .unwrap();
+    let options = Options::default().with("SHOP_TOKEN", "only-for-the-shop");
+    let mesh = assisted("stream", &with_server(&address), options).await;
+    is_offered(&mesh).await;
+    let script = json!([
+        called("", "order_status", json!({ "number": "1234" })),
+        { "when": "shipped yesterday", "reply": "It was shipped yesterday." },
+    ]);
+    mesh.groq.lines(script).await.unwrap();
+    let (caller, mut watch) = greeted(&mesh).await;
+    caller.say(QUESTION).await.unwrap();
+    assert_eq!(watch.until(LIMIT, ended).await.unwrap(), (ToolOutcome::Done, String::new()));
+    watch.until(LIMIT, listening).await.unwrap();
+    assert_eq!(replies(&watch), ["It was shipped yesterday."]);
+}
