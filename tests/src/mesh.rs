@@ -42,6 +42,8 @@ pub struct Options {
     pub signalwire_args: Vec<String>,
     /// Arguments of `voice-sim groq`.
     pub groq_args: Vec<String>,
+    /// Whether the provider speaks TLS and HTTP/2, as the real one does.
+    pub is_groq_encrypted: bool,
     /// A Redis that is there already; otherwise the mesh starts one.
     pub redis_url: Option<String>,
     /// Variables of single services, over all others: service, name, value.
@@ -99,6 +101,9 @@ impl Mesh {
         let signalwire = start(&folder, "signalwire", "voice-sim", &signalwire_args, &[]).await?;
         let mut groq_args = vec!["groq".to_owned(), "--api-key".to_owned(), "gsk_test".to_owned()];
         groq_args.extend(options.groq_args);
+        if options.is_groq_encrypted {
+            groq_args.extend(["--tls-self-signed".to_owned(), folder.display().to_string()]);
+        }
         let groq = start(&folder, "groq", "voice-sim", &groq_args, &[]).await?;
         let names: Vec<&'static str> = SERVICES.into_iter().chain(options.more).collect();
         let ports: BTreeMap<_, _> = names.iter().copied().zip(ports(names.len())?).collect();
@@ -110,6 +115,9 @@ impl Mesh {
         let public = front.as_ref().map_or(ports["gateway"], |front| front.port);
         let mut env = environment(&folder, &ports, &redis_url, &signalwire, &groq)?;
         env.push(("PUBLIC_BASE_URL".to_owned(), format!("http://127.0.0.1:{public}")));
+        if options.is_groq_encrypted {
+            env.push(("SSL_CERT_FILE".to_owned(), folder.join("cert.pem").display().to_string()));
+        }
         env.retain(|(name, _)| !options.env.iter().any(|(over, _)| over == name));
         env.extend(options.env);
         let phone = Phone::new(signalwire.said("http_url")?);

@@ -21,7 +21,7 @@ use std::{future::Future, time::Duration};
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinSet};
 use voice_clips::Clips;
-use voice_groq::{Groq, Proxy};
+use voice_groq::{Connections, Groq, Proxy};
 use voice_proto::tts::v1::tts_service_server::TtsServiceServer;
 use voice_quota::Quota;
 use voice_server::{Server, config::is_loopback_url};
@@ -135,8 +135,8 @@ fn groq(config: &EngineConfig) -> anyhow::Result<Option<Groq>> {
     if config.groq_api_key.is_none() && config.groq_base_url.contains("api.groq.com") {
         return Ok(None);
     }
-    let http = voice_groq::http_client(if is_local { Proxy::None } else { Proxy::FromEnvironment })?;
-    let groq =
-        Groq::new(&config.groq_base_url, config.groq_api_key.clone(), http).context("GROQ_BASE_URL")?;
+    let connections = Connections::new(if is_local { Proxy::None } else { Proxy::FromEnvironment })?;
+    let groq = Groq::new(&config.groq_base_url, config.groq_api_key.clone(), connections)
+        .context("GROQ_BASE_URL")?;
     Ok(Some(groq))
 }

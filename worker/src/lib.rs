@@ -23,7 +23,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use voice_groq::{Endpoint, Groq, Proxy, Service};
+use voice_groq::{Connections, Endpoint, Groq, Proxy, Service};
 use voice_jobs::{Consumer, ConsumerConfig, Jobs, JobsError};
 use voice_proto::worker::v1::worker_service_server::WorkerServiceServer;
 use voice_quota::{Plan, Quota};
@@ -123,11 +123,12 @@ impl Worker {
 
 fn provider(config: &Config) -> anyhow::Result<Provider> {
     let is_local = is_loopback_url(&config.stt.base_url) && is_loopback_url(&config.llm.base_url);
-    let http = voice_groq::http_client(if is_local { Proxy::None } else { Proxy::FromEnvironment })?;
+    let connections = Connections::new(if is_local { Proxy::None } else { Proxy::FromEnvironment })?;
     let ProviderConfig { base_url, api_key, model, plan: _ } = &config.llm;
     let stt = Endpoint::new(&config.stt.base_url, config.stt.api_key.clone()).context("GROQ_STT_BASE_URL")?;
-    let groq =
-        Groq::new(base_url, api_key.clone(), http).context("GROQ_BASE_URL")?.with_endpoint(Service::Stt, stt);
+    let groq = Groq::new(base_url, api_key.clone(), connections)
+        .context("GROQ_BASE_URL")?
+        .with_endpoint(Service::Stt, stt);
     let quota = |plan: Option<Plan>| plan.map(|plan| Quota::new(&config.redis_url, plan)).transpose();
     Ok(Provider {
         groq,

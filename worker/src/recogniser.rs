@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use self::pace::Pace;
@@ -63,10 +63,16 @@ impl Recogniser {
     pub(crate) async fn awaited(&self, wav: Bytes, language: Option<&str>) -> Answer {
         let begun = Instant::now();
         let first = self.ask(wav.clone(), language, LIMIT, Need::Awaited);
-        let answer = self.hedged(first, begun, wav.clone(), language).await;
+        let work = self.hedged(first, begun, wav.clone(), language);
+        tokio::pin!(work);
+        let Ok(answer) = timeout(RETRY_WITHIN, &mut work).await else {
+            // A thousand of those who wait for a slow provider should not keep what they will not send again.
+            drop(wav);
+            return work.await;
+        };
         let Err(error) = &answer else { return answer };
         let wait = error.retry_after.unwrap_or(RETRY_AFTER);
-        if !error.is_retryable || wait > LONGEST_WAIT || begun.elapsed() > RETRY_WITHIN {
+        if !error.is_retryable || wait > LONGEST_WAIT {
             return answer;
         }
         sleep(wait).await;
@@ -104,6 +110,7 @@ impl Recogniser {
         }
         if !lock(pace).may_hedge() {
             count("spared");
+            drop(wav);
             return first.await;
         }
         let mut second = self.ask(wav, language, LIMIT.saturating_sub(begun.elapsed()), Need::Hedge);

@@ -398,7 +398,9 @@ async fn kill_lane(bench: &Bench, lane: usize) -> anyhow::Result<Vec<Killed>> {
 /// The real worker with a thousand jobs that wait for their provider.
 async fn memory(report: &mut Report) -> anyhow::Result<()> {
     println!("a thousand waiting jobs");
-    let mut mesh = Mesh::start(Options::default().with("WORKER_CONCURRENCY", 1_000)).await?;
+    // Over TLS and HTTP/2, as the real provider is asked.
+    let options = Options { is_groq_encrypted: true, ..Options::default() };
+    let mut mesh = Mesh::start(options.with("WORKER_CONCURRENCY", 1_000)).await?;
     mesh.groq.faults(json!({ "stt": { "kind": "hang" } })).await?;
     let jobs = Jobs::connect(&mesh.env("REDIS_URL").into(), &mesh.env("JOB_QUEUE"))?;
     let pid = mesh.child("worker").pid().context("the worker is gone")?;

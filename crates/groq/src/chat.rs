@@ -19,7 +19,7 @@ pub use self::{
 use crate::{
     Error, Groq, Service, Stage, StreamDeadlines,
     body::{self, snippet},
-    client::answer,
+    client::{Post, answer},
     lenient,
 };
 
@@ -145,11 +145,11 @@ impl Groq {
         deadlines: StreamDeadlines,
     ) -> Result<ChatStream, Error> {
         let first_deadline = Instant::now() + deadlines.first;
-        let post = self.post(Service::Llm, "chat/completions").json(&Wire::from(request));
-        let response = answer(post, first_deadline, Stage::First).await?;
+        let Post { request: post, place } = self.post(Service::Llm, "chat/completions");
+        let response = answer(post.json(&Wire::from(request)), first_deadline, Stage::First).await?;
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
-            return Ok(ChatStream::new(response, first_deadline, deadlines.between));
+            return Ok(ChatStream::new(response, place, first_deadline, deadlines.between));
         }
         let body = timeout_at(first_deadline, body::read_beginning(response)).await.unwrap_or_default();
         let error = serde_json::from_slice::<Value>(&body).ok().and_then(|json| json.get("error").cloned());

@@ -1,4 +1,4 @@
-//! The client: three endpoints, one HTTP client, and what every request has in common.
+//! The client: three endpoints, the connections to them, and what every request has in common.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use reqwest::{RequestBuilder, Response, header};
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Endpoint, Error, InvalidEndpoint, ORPHEUS_MAX_INPUT_CHARS, RateLimits, Stage, body};
+use crate::{
+    Endpoint, Error, InvalidEndpoint, ORPHEUS_MAX_INPUT_CHARS, RateLimits, Stage, body,
+    connections::{Connections, Place},
+};
 
 /// Cloudflare, in front of Groq, answers 403 to requests without one, and reqwest sends none by itself.
 const USER_AGENT: &str = concat!("voice-groq/", env!("CARGO_PKG_VERSION"));
 
-/// How long a TCP and TLS connection may take: about four times a cold one that was measured.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A client of one to three servers. Cloning is cheap; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Groq {
-    pub(crate) http: reqwest::Client,
+    connections: Connections,
     stt: Endpoint,
     llm: Endpoint,
     tts: Endpoint,
@@ -44,29 +44,12 @@ pub struct StreamDeadlines {
     pub between: Duration,
 }
 
-/// Which proxy a client goes through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proxy {
-    /// The one that `HTTPS_PROXY` and its kin name.
-    FromEnvironment,
-    /// None: for servers on the same machine or network.
-    None,
-}
-
-/// Makes an HTTP client that suits conversations: no delay for small packets, connections kept open for long.
-///
-/// # Errors
-/// When the machine's TLS configuration cannot be loaded.
-pub fn http_client(proxy: Proxy) -> Result<reqwest::Client, reqwest::Error> {
-    let builder = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(15))
-        .pool_idle_timeout(Duration::from_mins(5));
-    match proxy {
-        Proxy::FromEnvironment => builder.build(),
-        Proxy::None => builder.no_proxy().build(),
-    }
+/// A request that is about to be sent.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) request: RequestBuilder,
+    /// Kept until its answer is complete.
+    pub(crate) place: Place,
 }
 
 // === impl Groq ===
@@ -79,11 +62,11 @@ impl Groq {
     pub fn new(
         base_url: &str,
         api_key: Option<SecretString>,
-        http: reqwest::Client,
+        connections: Connections,
     ) -> Result<Self, InvalidEndpoint> {
         let endpoint = Endpoint::new(base_url, api_key)?;
         Ok(Self {
-            http,
+            connections,
             stt: endpoint.clone(),
             llm: endpoint.clone(),
             tts: endpoint,
@@ -123,7 +106,8 @@ impl Groq {
         }
         let deadline = Instant::now() + timeout;
         let opened = endpoints.into_iter().map(|endpoint| async move {
-            let request = prepare(self.http.get(endpoint.url("models")), endpoint);
+            let (client, _place) = self.connections.take();
+            let request = prepare(client.get(endpoint.url("models")), endpoint);
             match answer(request, deadline, Stage::Answer).await {
                 Ok(response) => timeout_at(deadline, body::read(response))
                     .await
@@ -137,15 +121,10 @@ impl Groq {
     }
 
     /// Begins a POST to one operation of a service.
-    pub(crate) fn post(&self, service: Service, operation: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, service: Service, operation: &str) -> Post {
         let endpoint = self.endpoint(service);
-        prepare(self.http.post(endpoint.url(operation)), endpoint)
-    }
-
-    /// Begins a GET from one operation of a service.
-    pub(crate) fn get(&self, service: Service, operation: &str) -> RequestBuilder {
-        let endpoint = self.endpoint(service);
-        prepare(self.http.get(endpoint.url(operation)), endpoint)
+        let (client, place) = self.connections.take();
+        Post { request: prepare(client.post(endpoint.url(operation)), endpoint), place }
     }
 
     fn endpoint(&self, service: Service) -> &Endpoint {

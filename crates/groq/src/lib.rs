@@ -8,10 +8,10 @@
 //!
 //! ```no_run
 //! use futures::StreamExt as _;
-//! use voice_groq::{ChatDelta, ChatRequest, Groq, Message, Proxy, StreamDeadlines, http_client};
+//! use voice_groq::{ChatDelta, ChatRequest, Groq, Connections, Message, Proxy, StreamDeadlines};
 //!
 //! # async fn example(key: secrecy::SecretString) -> Result<(), Box<dyn std::error::Error>> {
-//! let groq = Groq::new("https://api.groq.com", Some(key), http_client(Proxy::FromEnvironment)?)?;
+//! let groq = Groq::new("https://api.groq.com", Some(key), Connections::new(Proxy::FromEnvironment)?)?;
 //! let request = ChatRequest::new("openai/gpt-oss-20b", vec![Message::user("Are you open today?")]);
 //! let mut reply = groq.chat_stream(&request, StreamDeadlines::seconds(3.0, 1.5)).await?;
 //! while let Some(delta) = reply.next().await {
@@ -26,22 +26,19 @@
 mod body;
 mod chat;
 mod client;
+mod connections;
 mod endpoint;
 mod error;
 mod lenient;
-mod models;
 mod rate_limits;
 mod speech;
 mod transcription;
 
 pub use chat::{ChatDelta, ChatRequest, ChatStream, Finish, Message, Reasoning, Role, Tool, ToolCall, Usage};
-pub use client::{CONNECT_TIMEOUT, Groq, Proxy, Service, StreamDeadlines, http_client};
+pub use client::{Groq, Service, StreamDeadlines};
+pub use connections::{CONNECT_TIMEOUT, Connections, Proxy};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{Error, Fault, Refusal, Stage};
-pub use models::Model;
 pub use rate_limits::{Allowance, RateLimits};
 pub use speech::{ORPHEUS_MAX_INPUT_CHARS, SpeechRequest, SpeechStream};
 pub use transcription::{Segment, Transcript, Transcription};
-
-#[cfg(test)]
-mod tests;

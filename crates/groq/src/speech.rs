@@ -15,7 +15,12 @@ use reqwest::Response;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Error, Groq, RateLimits, Service, Stage, StreamDeadlines, body::snippet, client::answer};
+use crate::{
+    Error, Groq, RateLimits, Service, Stage, StreamDeadlines,
+    body::snippet,
+    client::{Post, answer},
+    connections::Place,
+};
 
 /// The longest text that Groq's Orpheus models speak in one request.
 pub const ORPHEUS_MAX_INPUT_CHARS: usize = 200;
@@ -53,6 +58,7 @@ struct Wire<'a> {
 }
 
 struct Reader {
+    _place: Place,
     /// `None` once the answer has been read or given up.
     bytes: Option<BoxStream<'static, reqwest::Result<Bytes>>>,
     /// Until when audio has to begin; `None` once it has.
@@ -77,23 +83,20 @@ impl Groq {
             return Err(Error::InputTooLong { chars, limit: self.max_input_chars });
         }
         let first_deadline = Instant::now() + deadlines.first;
-        let post = self.post(Service::Tts, "audio/speech").json(&Wire {
-            model,
-            voice,
-            input,
-            response_format: "wav",
-        });
-        let response = answer(post, first_deadline, Stage::First).await?;
-        Ok(SpeechStream::new(response, first_deadline, deadlines.between))
+        let Post { request: post, place } = self.post(Service::Tts, "audio/speech");
+        let wire = Wire { model, voice, input, response_format: "wav" };
+        let response = answer(post.json(&wire), first_deadline, Stage::First).await?;
+        Ok(SpeechStream::new(response, place, first_deadline, deadlines.between))
     }
 }
 
 // === impl SpeechStream ===
 
 impl SpeechStream {
-    fn new(response: Response, first_deadline: Instant, between: Duration) -> Self {
+    fn new(response: Response, place: Place, first_deadline: Instant, between: Duration) -> Self {
         let rate_limits = RateLimits::from_headers(response.headers());
         let reader = Reader {
+            _place: place,
             bytes: Some(response.bytes_stream().boxed()),
             first_deadline: Some(first_deadline),
             between,

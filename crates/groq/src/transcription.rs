@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     Error, Groq, RateLimits, Service, Stage,
     body::{self, snippet},
-    client::answer,
+    client::{Post, answer},
     lenient,
 };
 
@@ -75,10 +75,10 @@ impl Groq {
     ///
     /// # Errors
     /// Any [`Error`] but those of streams; [`Error::Timeout`] when the answer is not complete within `timeout`.
-    pub async fn transcribe(&self, request: &Transcription, timeout: Duration) -> Result<Transcript, Error> {
+    pub async fn transcribe(&self, request: Transcription, timeout: Duration) -> Result<Transcript, Error> {
         let deadline = Instant::now() + timeout;
-        let post = self.post(Service::Stt, "audio/transcriptions").multipart(request.form());
-        let response = answer(post, deadline, Stage::Answer).await?;
+        let Post { request: post, place: _place } = self.post(Service::Stt, "audio/transcriptions");
+        let response = answer(post.multipart(request.into_form()), deadline, Stage::Answer).await?;
         let rate_limits = RateLimits::from_headers(response.headers());
         let body =
             timeout_at(deadline, body::read(response)).await.map_err(|_| Error::Timeout(Stage::Answer))??;
@@ -104,18 +104,19 @@ fn parse(body: &[u8], rate_limits: RateLimits) -> Result<Transcript, Error> {
 // === impl Transcription ===
 
 impl Transcription {
-    fn form(&self) -> Form {
-        let file = Part::stream_with_length(self.wav.clone(), self.wav.len() as u64)
+    /// The audio is let go once it has been sent.
+    fn into_form(self) -> Form {
+        let Self { wav, model, language, prompt } = self;
+        let size = wav.len() as u64;
+        let file = Part::stream_with_length(wav, size)
             .file_name("turn.wav")
             .mime_str("audio/wav")
             .expect("a well-formed media type");
-        let mut form = Form::new()
-            .text("model", self.model.clone())
-            .text("response_format", "verbose_json")
-            .text("temperature", "0");
-        for (name, value) in [("language", &self.language), ("prompt", &self.prompt)] {
+        let mut form =
+            Form::new().text("model", model).text("response_format", "verbose_json").text("temperature", "0");
+        for (name, value) in [("language", language), ("prompt", prompt)] {
             if let Some(value) = value {
-                form = form.text(name, value.clone());
+                form = form.text(name, value);
             }
         }
         form.part("file", file)

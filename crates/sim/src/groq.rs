@@ -42,6 +42,7 @@ pub use self::{
     settings::{Settings, SttMode, TtsMode},
 };
 use self::{grammar::Grammar, state::Sim};
+use crate::tls;
 
 /// How the pretend Groq starts. All but the address, the key and the models can be changed while it runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -79,12 +80,15 @@ pub struct Args {
     /// How long the first byte of speech takes at least.
     #[arg(long, default_value_t = 0)]
     pub tts_first_byte_ms: u64,
+    /// Serve https with HTTP/2, as Groq does, with a certificate for 127.0.0.1 that is written to `cert.pem` in this folder.
+    #[arg(long)]
+    pub tls_self_signed: Option<PathBuf>,
 }
 
 /// A running pretend Groq. Dropping it closes the port.
 #[derive(Debug)]
 pub struct Simulator {
-    address: SocketAddr,
+    base_url: String,
     server: JoinSet<std::io::Result<()>>,
 }
 
@@ -140,13 +144,25 @@ impl Simulator {
             }
         });
         let mut server = JoinSet::new();
-        server.spawn(async move { axum::serve(listener, envelope::router(sim)).await });
-        Ok(Self { address, server })
+        let router = envelope::router(sim);
+        let scheme = match &args.tls_self_signed {
+            None => {
+                server.spawn(async move { axum::serve(listener, router).await });
+                "http"
+            }
+            Some(folder) => {
+                let acceptor = tls::self_signed(folder, &["h2", "http/1.1"])?;
+                let listener = tls::Listener::new(listener, acceptor);
+                server.spawn(async move { axum::serve(listener, router).await });
+                "https"
+            }
+        };
+        Ok(Self { base_url: format!("{scheme}://{address}"), server })
     }
 
     /// Where it is, as clients want it: without `/openai/v1`.
-    pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+    pub fn base_url(&self) -> &str {
+        &self.base_url
     }
 }
 

@@ -3,3 +3,4 @@
 
 pub mod groq;
 pub mod signalwire;
+mod tls;

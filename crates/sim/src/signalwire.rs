@@ -64,7 +64,6 @@ mod socket;
 mod streams;
 mod switches;
 mod telephones;
-mod tls;
 mod wire;
 
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -79,9 +78,8 @@ use tokio_rustls::TlsAcceptor;
 
 use self::platform::{Platform, Setup};
 pub use self::switches::{Dialect, StreamEvents, Switches};
+use crate::tls;
 
-/// Time for a TLS handshake.
-const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for tasks to end after the last listener has.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -210,8 +208,8 @@ impl Simulator {
 
 fn acceptor(args: &Args) -> anyhow::Result<Option<TlsAcceptor>> {
     match (&args.tls_cert, &args.tls_key, &args.tls_self_signed) {
-        (Some(cert), Some(key), _) => tls::from_files(cert, key).map(Some),
-        (_, _, Some(folder)) => tls::self_signed(folder).map(Some),
+        (Some(cert), Some(key), _) => tls::from_files(cert, key, &[]).map(Some),
+        (_, _, Some(folder)) => tls::self_signed(folder, &[]).map(Some),
         _ => Ok(None),
     }
 }
@@ -252,11 +250,11 @@ async fn connection(platform: Arc<Platform>, stream: TcpStream, tls: Option<TlsA
     let _ = stream.set_nodelay(true);
     match tls {
         None => socket::serve(platform, stream).await,
-        Some(acceptor) => match timeout(TLS_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => socket::serve(platform, stream).await,
-            Ok(Err(error)) => tracing::warn!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::warn!("a TLS handshake took too long"),
-        },
+        Some(acceptor) => {
+            if let Some(stream) = tls::handshake(&acceptor, stream).await {
+                socket::serve(platform, stream).await;
+            }
+        }
     }
 }
 

@@ -41,6 +41,16 @@ async fn a_caller_is_greeted_understood_answered_and_may_hang_up() {
 }
 
 #[tokio::test]
+async fn a_provider_is_talked_to_over_tls_and_http2() {
+    let mesh = mesh(Options { is_groq_encrypted: true, ..Options::default() }).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    assert_eq!(replies(&watch).join(" "), ANSWER);
+    let requests = mesh.groq.requests().await.unwrap();
+    assert!(requests.iter().all(|request| request["http_version"] == "HTTP/2.0"), "{requests:?}");
+}
+
+#[tokio::test]
 async fn the_platforms_words_are_answered_before_the_recording_confirms_them() {
     let mesh = mesh(Options::default().with("SPECULATION", "on")).await;
     let (caller, mut watch) = greeted(&mesh).await;

@@ -62,8 +62,7 @@ impl Transcribe for Provider {
                 let reserved = quota.reserve_within(&self.stt_model, cost, percent(need)).await;
                 reserved.map_err(|error| to_exhausted(&error, &STT))?;
             }
-            let heard =
-                self.groq.transcribe(&request, limit).await.map_err(|error| to_error(&error, &STT))?;
+            let heard = self.groq.transcribe(request, limit).await.map_err(|error| to_error(&error, &STT))?;
             if heard.segments.is_empty() {
                 return Ok(vec![Stretch { text: heard.text, ..Stretch::default() }]);
             }

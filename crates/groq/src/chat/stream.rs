@@ -15,7 +15,7 @@ use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::{ChatDelta, decoder::Decoder};
-use crate::{Error, RateLimits, Stage};
+use crate::{Error, RateLimits, Stage, connections::Place};
 
 /// How long a complete reply may take for its accounting and its proper end. Reading up to the end is what lets the
 /// connection be used again; a server that holds it open must not cost the caller time.
@@ -31,6 +31,7 @@ pub struct ChatStream {
 }
 
 struct Reader {
+    _place: Place,
     /// `None` once the answer has been read or given up.
     events: Option<BoxStream<'static, Result<Event, EventStreamError<Error>>>>,
     decoder: Decoder,
@@ -42,7 +43,7 @@ struct Reader {
 }
 
 impl ChatStream {
-    pub(super) fn new(response: Response, first_deadline: Instant, between: Duration) -> Self {
+    pub(super) fn new(response: Response, place: Place, first_deadline: Instant, between: Duration) -> Self {
         let rate_limits = RateLimits::from_headers(response.headers());
         let mut total = 0;
         let bytes = response.bytes_stream().map(move |piece| {
@@ -54,6 +55,7 @@ impl ChatStream {
             Ok(piece)
         });
         let reader = Reader {
+            _place: place,
             events: Some(bytes.eventsource().boxed()),
             decoder: Decoder::default(),
             first_deadline: Some(first_deadline),

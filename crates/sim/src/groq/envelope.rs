@@ -63,10 +63,11 @@ async fn observe(State(sim): State<Arc<Sim>>, mut request: Request, next: Next) 
     let headers = request.headers();
     let bytes = text(headers, "content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
     let is_allowed = text(headers, "authorization") == Some(&format!("Bearer {}", sim.api_key));
-    let details = [("user_agent", "user-agent"), ("retry_count", "x-stainless-retry-count")]
+    let told = [("user_agent", "user-agent"), ("retry_count", "x-stainless-retry-count")]
         .into_iter()
-        .filter_map(|(name, header)| Some((name.to_owned(), text(headers, header)?.into())))
-        .collect();
+        .filter_map(|(name, header)| Some((name.to_owned(), text(headers, header)?.into())));
+    let version = ("http_version".to_owned(), format!("{:?}", request.version()).into());
+    let details = told.chain([version]).collect();
 
     let entry = sim.journal.open(service, bytes, details);
     let guard = entry.guard();
