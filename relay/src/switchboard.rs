@@ -391,9 +391,14 @@ impl Lines {
         self.by_leg.insert(key.clone(), platform);
         self.live.insert(key.clone());
         let span = tracing::info_span!("call", call.id = %record.call_id);
+        let line = line.instrument(span.clone());
         let both = async move {
             tracing::info!("call taken");
-            tokio::join!(session.run(), line);
+            // A task of its own: fifty frames a second are the line's affair and not the session's.
+            let mut lines = JoinSet::new();
+            lines.spawn(line);
+            session.run().await;
+            while lines.join_next().await.is_some() {}
             tracing::info!("call over");
             key
         };

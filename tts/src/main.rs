@@ -17,15 +17,22 @@ enum Command {
     Say(Say),
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let Cli { command } = Cli::parse();
     voice_server::telemetry::init("tts")?;
-    let Some(Command::Say(say)) = command else {
-        let config = Config::from_process_env()?;
-        return Tts::build(config).await?.serve(voice_server::shutdown::signal()).await;
-    };
-    let said = tts::say::say(say, &EngineConfig::from_process_env()?).await?;
+    match command {
+        None => {
+            let config = Config::from_process_env()?;
+            voice_server::runtime::run(async {
+                Tts::build(config).await?.serve(voice_server::shutdown::signal()).await
+            })
+        }
+        Some(Command::Say(command)) => voice_server::runtime::run(say(command)),
+    }
+}
+
+async fn say(command: Say) -> anyhow::Result<()> {
+    let said = tts::say::say(command, &EngineConfig::from_process_env()?).await?;
     println!(
         "first audio after {} ms, {:.1} s by {}",
         said.first_audio.as_millis(),

@@ -2,9 +2,10 @@
 
 use worker::{Config, Worker};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     voice_server::telemetry::init("worker")?;
     let config = Config::from_process_env()?;
-    Worker::build(config).await?.serve(voice_server::shutdown::signal()).await
+    voice_server::runtime::run(async {
+        Worker::build(config).await?.serve(voice_server::shutdown::signal()).await
+    })
 }

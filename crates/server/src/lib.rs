@@ -7,6 +7,7 @@ pub mod config;
 mod layers;
 pub mod media_token;
 pub mod methods;
+pub mod runtime;
 mod server;
 pub mod shutdown;
 pub mod status;

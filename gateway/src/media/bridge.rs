@@ -14,7 +14,11 @@ use std::{
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
-use futures::{FutureExt as _, SinkExt as _, StreamExt as _, stream::SplitSink, stream::SplitStream};
+use futures::{
+    FutureExt as _, SinkExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{FuturesUnordered, SplitSink, SplitStream},
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, interval, timeout},
@@ -175,18 +179,18 @@ async fn converse(
             Err(_) => End::Refused(Status::unavailable("the relay does not answer")),
         }
     };
-    tokio::pin!(answer);
-    let end = tokio::select! {
-        end = &mut answer => end,
-        end = hear(source, format, requests, &pulse) => end,
-        end = watch(&pulse, ending) => end,
-    };
+    // Each is polled for its own news alone: fifty frames a second in one direction are nothing to the other.
+    let mut ways: FuturesUnordered<BoxFuture<'_, End>> = FuturesUnordered::new();
+    ways.push(answer.boxed());
+    ways.push(hear(source, format, requests, &pulse).boxed());
+    ways.push(watch(&pulse, ending).boxed());
+    let end = ways.next().await.expect("there are three");
     pulse.publish();
     match end {
         End::Stopped => {
             drop(kept);
             // What the relay still has to say is for nobody, but that it has ended the call is worth waiting for.
-            let _ = timeout(GOODBYE, answer).await;
+            let _ = timeout(GOODBYE, ways.next()).await;
         }
         End::Gone | End::Closed(_) => {
             breaker.break_off();
@@ -218,6 +222,7 @@ async fn hear(
         };
         let payload = match heard {
             Heard::Audio { missing, audio } => {
+                voice_server::runtime::count_frame();
                 for _ in 0..missing {
                     let silence = Bytes::from(vec![format.silence(); audio.len()]);
                     pass_on(silence, format, &requests, pulse);

@@ -162,6 +162,7 @@ fn to_event(payload: Option<Payload>, format: AudioFormat) -> Result<LegEvent, E
                 let way = Timestamp::now().duration_since(sent).as_secs_f64();
                 metrics::histogram!("converse_way_seconds").record(way.max(0.0));
             }
+            voice_server::runtime::count_frame();
             Ok(LegEvent::Audio(audio))
         }
         Some(Payload::Digit(DigitPressed { digit })) => {
