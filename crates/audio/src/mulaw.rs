@@ -45,7 +45,9 @@ pub(crate) fn append_pcm16(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Rounds a sample to 16 bits; values beyond -1..1 are clamped.
 pub fn to_i16(sample: f32) -> i16 {
-    (sample * 32_767.0).round().clamp(-32_768.0, 32_767.0) as i16
+    // Half of one, away from zero, is what rounding does; that is a function's call on processors of the oldest kind.
+    let scaled = sample * 32_767.0;
+    (scaled + 0.5_f32.copysign(scaled)).clamp(-32_768.0, 32_767.0) as i16
 }
 
 #[cfg(test)]

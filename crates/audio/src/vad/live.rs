@@ -161,11 +161,13 @@ impl LiveVad {
 
     /// Silence is not worth the network's time, of which a line has as much as of speech.
     fn listen(&mut self, frame: &[i16; FRAME_SAMPLES], is_sound: bool) {
-        for sample in frame {
-            for sample in self.upsampler.push(*sample) {
-                self.window[self.filled] = sample;
-                self.filled += 1;
-            }
+        let doubled = self.upsampler.push(frame);
+        let mut rest = doubled.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(WINDOW - self.filled));
+            self.window[self.filled..][..now.len()].copy_from_slice(now);
+            self.filled += now.len();
+            rest = later;
             if self.filled == WINDOW {
                 self.filled = 0;
                 self.score = if is_sound { self.network.predict_i16(&self.window) } else { 0.0 };
@@ -177,8 +179,12 @@ impl LiveVad {
 /// Doubles the sample rate: a half-band filter, whose even taps but the middle one are zero.
 #[derive(Debug, Default)]
 struct Upsampler {
-    recent: [f32; 8],
+    /// The end of the frame before.
+    last: [f32; HISTORY],
 }
+
+/// Samples that the filter reaches over, but one.
+const HISTORY: usize = 7;
 
 /// One side of the odd taps, from the middle outwards (Kaiser window; -28 dB at 5 kHz, where a telephone has nothing).
 const TAPS: [f32; 4] = [0.623_8, -0.169_2, 0.064_1, -0.018_7];
@@ -186,12 +192,21 @@ const TAPS: [f32; 4] = [0.623_8, -0.169_2, 0.064_1, -0.018_7];
 // === impl Upsampler ===
 
 impl Upsampler {
-    fn push(&mut self, sample: i16) -> [i16; 2] {
-        self.recent.rotate_left(1);
-        self.recent[7] = f32::from(sample);
-        let between: f32 =
-            TAPS.iter().enumerate().map(|(n, tap)| tap * (self.recent[3 - n] + self.recent[4 + n])).sum();
-        [self.recent[3] as i16, between.clamp(-32_768.0, 32_767.0) as i16]
+    fn push(&mut self, frame: &[i16; FRAME_SAMPLES]) -> [i16; 2 * FRAME_SAMPLES] {
+        let mut samples = [0.0; HISTORY + FRAME_SAMPLES];
+        let (before, now) = samples.split_at_mut(HISTORY);
+        before.copy_from_slice(&self.last);
+        for (sample, near) in now.iter_mut().zip(frame) {
+            *sample = f32::from(*near);
+        }
+        self.last.copy_from_slice(&samples[FRAME_SAMPLES..]);
+        let mut doubled = [0; 2 * FRAME_SAMPLES];
+        for (pair, reach) in doubled.as_chunks_mut::<2>().0.iter_mut().zip(samples.windows(HISTORY + 1)) {
+            let between: f32 =
+                TAPS.iter().enumerate().map(|(n, tap)| tap * (reach[3 - n] + reach[4 + n])).sum();
+            *pair = [reach[3] as i16, between.clamp(-32_768.0, 32_767.0) as i16];
+        }
+        doubled
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the assistant says, as 20 ms frames on a deadline clock: at most 200 ms ahead of the moment at which they are to
+//! What the assistant says, as 20 ms frames on a deadline clock: at most 180 ms ahead of the moment at which they are to
 //! sound, with a mark after each clip. Marks that come back tell how far behind this clock the peer's player is; what
 //! has been heard is counted by both.
 //!
@@ -23,10 +23,10 @@ use crate::{
 };
 
 /// How far frames may be ahead.
-const AHEAD: Duration = Duration::from_millis(200);
+const AHEAD: Duration = Duration::from_millis(180);
 
-/// More go out when no more than this is ahead.
-const LOW: Duration = Duration::from_millis(120);
+/// More go out when no more than this is ahead: four at a time.
+const LOW: Duration = Duration::from_millis(100);
 
 /// The end of a playback is told this long before its last sound, so that what follows it follows without a gap.
 const EARLY: Duration = Duration::from_millis(100);
@@ -128,13 +128,18 @@ impl Mouth {
         }
         let room = if self.marks.is_stalled(now, self.lag) { 0 } else { outbox.room() };
         let mut outgoing = Vec::new();
-        if room > 0 && self.is_connected {
+        if room > 0 && self.is_connected && self.is_low(now) {
             self.fill(now, room, &mut outgoing, &mut tell);
         }
         if !outgoing.is_empty() {
             outbox.send(outgoing);
         }
         self.settle(now, &mut tell);
+    }
+
+    /// Whether more is to be sent; what was waited for is sent as soon as it is there.
+    fn is_low(&self, now: Instant) -> bool {
+        self.due <= now + LOW || self.playback.as_ref().is_some_and(|playback| playback.is_starved)
     }
 
     fn fill(
