@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_stream::stream;
 use bytes::BytesMut;
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use voice_audio::wav::Header;
 use voice_groq::{Fault, Groq, ORPHEUS_MAX_INPUT_CHARS, SpeechRequest, StreamDeadlines};
 use voice_quota::{Cost, Exhausted, Quota};
@@ -16,6 +16,9 @@ use crate::{
 
 /// Samples of a piece are at least this many, so that a provider that dribbles does not cost a step a byte.
 const LEAST: usize = 256;
+
+/// Pieces that are taken together if they are there: providers send a few milliseconds in each.
+const AT_ONCE: usize = 64;
 
 const DEADLINES: StreamDeadlines =
     StreamDeadlines { first: Duration::from_secs(1), between: Duration::from_secs(1) };
@@ -112,7 +115,7 @@ impl Engine for GroqEngine {
                 }
             }
             let mut pieces = match groq.speech(&request, DEADLINES).await {
-                Ok(pieces) => pieces,
+                Ok(pieces) => pieces.fuse(),
                 Err(error) => {
                     yield Err(to_error(&error));
                     return;
@@ -122,13 +125,22 @@ impl Engine for GroqEngine {
             let mut header: Option<Header> = None;
             let mut left = usize::MAX;
             let mut count = 0;
-            while let Some(piece) = pieces.next().await {
-                match piece {
-                    Ok(piece) => buffer.extend_from_slice(&piece),
-                    Err(error) => {
-                        yield Err(to_error(&error));
-                        return;
+            let mut failure = None;
+            while let Some(first) = pieces.next().await {
+                let (mut next, mut taken) = (Some(first), 0);
+                while let Some(piece) = next {
+                    match piece {
+                        Ok(piece) => buffer.extend_from_slice(&piece),
+                        // The last item. What came before it is worth saying.
+                        Err(error) => failure = Some(error),
                     }
+                    taken += 1;
+                    if taken == AT_ONCE {
+                        break;
+                    }
+                    // The connection gives its next piece once this one has been taken.
+                    tokio::task::yield_now().await;
+                    next = pieces.next().now_or_never().flatten();
                 }
                 let known = match header {
                     Some(known) => known,
@@ -156,13 +168,18 @@ impl Engine for GroqEngine {
                 }
             }
             let Some(known) = header else {
-                yield Err(EngineError::new("the answer ended within its header"));
+                let short = || EngineError::new("the answer ended within its header");
+                yield Err(failure.as_ref().map_or_else(short, to_error));
                 return;
             };
             let whole = buffer.len().min(left) / known.block_bytes() * known.block_bytes();
             if whole > 0 {
                 count += whole;
                 yield Ok(Sound::Samples(known.decode(&buffer[..whole])));
+            }
+            if let Some(error) = failure {
+                yield Err(to_error(&error));
+                return;
             }
             let is_cut = known.data_len.is_some_and(|announced| count + known.block_bytes() < announced);
             if count == 0 || is_cut {

@@ -27,8 +27,8 @@ use crate::{
 
 /// Chunks that may wait for whoever listens, the rest of a clause: a slower listener holds up the engine, not memory.
 const QUEUE: usize = 1_024;
-/// Chunks in a second.
-const CHUNKS_PER_SECOND: u32 = 10;
+/// Chunks in a second of speech that is there already: what an engine gives at once is seldom more.
+const CHUNKS_PER_SECOND: u32 = 2;
 
 /// What a stream gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) enum Streamed {
 /// A piece of a stream's audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// At most 100 ms.
+    /// At most half a second.
     pub audio: Bytes,
     /// Playing time before it.
     pub start: Duration,
