@@ -64,6 +64,8 @@ pub struct Config {
     pub tool_servers: BTreeMap<String, ToolServer>,
     /// Calls at the same time.
     pub max_calls: usize,
+    /// The same of calls that one of `API_TOKENS` has placed or brought.
+    pub token_calls: usize,
     /// Where callers go when turn after turn fails.
     pub fallback_number: Option<String>,
     /// What numbers must begin with to be called; none may be if there is nothing here.
@@ -166,6 +168,7 @@ impl Config {
         let server =
             ServerConfig::from_env(&mut env, "RELAY_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 50051)));
         let advertise_addr = advertise_addr(&mut env, &server);
+        let max_calls = env.number_or("MAX_CALLS", 300, 1..=100_000) as usize;
         let config = Self {
             server,
             advertise_addr,
@@ -188,7 +191,8 @@ impl Config {
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
             assistants,
             tool_servers,
-            max_calls: env.number_or("MAX_CALLS", 300, 1..=100_000) as usize,
+            max_calls,
+            token_calls: env.number_or("TOKEN_CALLS", max_calls as u64, 1..=100_000) as usize,
             fallback_number,
             phrase_pace: env.choice_or(
                 "GROQ_PLAN",
@@ -216,7 +220,7 @@ fn advertise_addr(env: &mut Env, server: &ServerConfig) -> String {
             ),
         );
     }
-    let scheme = if server.tls.identity().is_some() { "https" } else { "http" };
+    let scheme = if server.tls.is_for_servers() { "https" } else { "http" };
     env.url_or("RELAY_ADVERTISE_ADDR", &format!("{scheme}://{listen_addr}"))
 }
 

@@ -36,6 +36,9 @@ pub enum Error {
     /// There is no room for another call.
     #[error("as many calls as MAX_CALLS allows are live")]
     CallsAtLimit,
+    /// A token has as many calls as it may.
+    #[error("the token has as many live calls as TOKEN_CALLS allows")]
+    TokenCallsAtLimit,
     /// The relay is being stopped.
     #[error("the relay is being stopped and places no more calls")]
     Draining,

@@ -46,6 +46,7 @@ pub use crate::config::Config;
 use crate::{
     adapters::{jobs::JobTurns, recording_line, tool_servers::Servers, tts::Tts, worker::Worker},
     doors::StreamDoor,
+    grpc::Peers,
     kept::{KeptCall, Ledger},
     media::MediaDesk,
     outbound::DialPlan,
@@ -111,11 +112,13 @@ impl Relay {
             config.token.clone(),
             config.contexts.clone(),
         ));
-        let plan = Arc::new(DialPlan::new(config.dial_allowed_prefixes.clone(), config.dial_daily_cap));
+        let prefixes = config.dial_allowed_prefixes.clone();
+        let plan = Arc::new(DialPlan::new(prefixes, config.dial_daily_cap, ledger.clone()));
+        let peers = Arc::new(Peers::new(ledger.clone(), config.server.client.clone()));
         let (orders_sender, orders) = mpsc::channel(ORDERS);
         let (kept_sender, kept) = oneshot::channel();
-        let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone(), desk.clone());
         let servers = Arc::new(Servers::connect(&config.tool_servers, &config.server.client)?);
+        let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone(), desk.clone(), peers);
         let tools = Tools {
             turns: Arc::new(JobTurns::new(jobs)),
             ears: worker.clone(),
@@ -135,12 +138,12 @@ impl Relay {
         };
         let switchboard = Switchboard {
             orders,
-            plan,
             ledger: ledger.clone(),
             kept: Some(kept),
             client,
             assistants: assistants.clone(),
             max_calls: config.max_calls,
+            token_calls: config.token_calls,
             tools,
             stream,
             registry,

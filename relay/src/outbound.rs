@@ -2,14 +2,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
+use serde_json::json;
 use voice_call::Voicemail;
+use voice_ledger::{Dialled, Request};
 
-use crate::error::Error;
+use crate::{error::Error, kept::Ledger};
 
 /// Requests that are remembered; an older one that comes again would be a new call.
 const REMEMBERED: usize = 10_000;
@@ -35,26 +37,57 @@ pub(crate) struct PlaceCall {
     pub instructions: Option<String>,
 }
 
-/// Which numbers may be called, and how many calls a day.
+/// Which numbers may be called, how many of them a day, and which requests were carried out. All relays of a mesh count
+/// together; while Redis is away, each counts for itself.
 #[derive(Debug)]
 pub(crate) struct DialPlan {
     prefixes: Vec<String>,
     daily_cap: u64,
+    ledger: Ledger,
+    own: Mutex<Own>,
+}
+
+/// What came of a request to place a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// The call is to be placed.
+    New,
+    /// It was placed before, as this call.
+    Again(String),
+}
+
+/// What this relay has counted.
+#[derive(Debug, Default)]
+struct Own {
     /// The day, and the calls of it.
-    used: Mutex<(i64, u64)>,
+    used: (i64, u64),
+    requests: Requests,
 }
 
 /// Requests that were carried out.
 #[derive(Debug, Default)]
-pub(crate) struct Requests {
+struct Requests {
     calls: HashMap<String, (PlaceCall, String)>,
     order: VecDeque<String>,
 }
 
+impl PlaceCall {
+    /// All that is asked for, as a text that is the same at every relay.
+    fn content(&self) -> String {
+        let Self { request_id: _, to, from, context, ring, voicemail, instructions } = self;
+        let (voicemail, message) = match voicemail {
+            Voicemail::Ignore => ("ignore", ""),
+            Voicemail::HangUp => ("hang_up", ""),
+            Voicemail::LeaveMessage(message) => ("leave_message", message.as_str()),
+        };
+        json!([to, from, context, ring.as_millis() as u64, voicemail, message, instructions]).to_string()
+    }
+}
+
 impl DialPlan {
     /// Allows numbers that begin with one of `prefixes`, `daily_cap` times a day (UTC).
-    pub(crate) fn new(prefixes: Vec<String>, daily_cap: u64) -> Self {
-        Self { prefixes, daily_cap, used: Mutex::default() }
+    pub(crate) fn new(prefixes: Vec<String>, daily_cap: u64, ledger: Ledger) -> Self {
+        Self { prefixes, daily_cap, ledger, own: Mutex::default() }
     }
 
     /// Whether a number may be called at all.
@@ -63,34 +96,99 @@ impl DialPlan {
         if is_allowed { Ok(()) } else { Err(Error::DialNotAllowed) }
     }
 
-    /// Takes one call of the day.
-    pub(crate) fn take(&self, now: Timestamp) -> Result<(), Error> {
-        self.count(now, 1)
+    /// Takes one call of the day for a request, which becomes `call_id` unless it was carried out before.
+    pub(crate) async fn admit(
+        &self,
+        place: &PlaceCall,
+        call_id: &str,
+        now: Timestamp,
+    ) -> Result<Admission, Error> {
+        if let Some(call_id) = self.own().requests.find(place)? {
+            return Ok(Admission::Again(call_id));
+        }
+        let content = place.content();
+        let request = Request { id: &place.request_id, content: &content, call_id };
+        let dialled = self.ledger.dial(day(now), self.daily_cap, Some(request)).await;
+        let is_counted = match dialled {
+            Ok(Dialled::New) => true,
+            Ok(Dialled::Again(call_id)) => return Ok(Admission::Again(call_id)),
+            Ok(Dialled::Reused) => return Err(Error::RequestIdReused),
+            Ok(Dialled::Capped) => return Err(capped(now)),
+            Err(error) => {
+                tracing::warn!(%error, "a call is placed that other relays do not know of");
+                false
+            }
+        };
+        let mut own = self.own();
+        if let Some(call_id) = own.requests.find(place)? {
+            return Ok(Admission::Again(call_id));
+        }
+        own.take(if is_counted { u64::MAX } else { self.daily_cap }, now)?;
+        own.requests.remember(place.clone(), call_id.to_owned());
+        Ok(Admission::New)
     }
 
-    /// Whether one could be taken.
+    /// Whether one could be taken, as far as this relay has counted.
     pub(crate) fn check_cap(&self, now: Timestamp) -> Result<(), Error> {
-        self.count(now, 0)
+        self.own().check(self.daily_cap, now)
     }
 
-    fn count(&self, now: Timestamp, calls: u64) -> Result<(), Error> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let today = now.as_second().div_euclid(DAY);
-        if used.0 != today {
-            *used = (today, 0);
+    /// Forgets a request that could not be carried out.
+    pub(crate) async fn give_back(&self, request_id: &str, now: Timestamp) {
+        {
+            let mut own = self.own();
+            own.used.1 = own.used.1.saturating_sub(1);
+            own.requests.forget(request_id);
         }
-        if used.1 >= self.daily_cap {
-            let left = (today + 1) * DAY - now.as_second();
-            return Err(Error::DialCapReached { wait: Duration::from_secs(left as u64) });
+        self.ledger.give_back(day(now), request_id).await;
+    }
+
+    /// Takes one call of the day.
+    pub(crate) async fn take(&self, now: Timestamp) -> Result<(), Error> {
+        match self.ledger.dial(day(now), self.daily_cap, None).await {
+            Ok(Dialled::Capped) => Err(capped(now)),
+            Ok(Dialled::New | Dialled::Again(_) | Dialled::Reused) => self.own().take(u64::MAX, now),
+            Err(error) => {
+                tracing::warn!(%error, "a number is called that other relays do not count");
+                self.own().take(self.daily_cap, now)
+            }
         }
-        used.1 += calls;
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Own {
+    fn take(&mut self, most: u64, now: Timestamp) -> Result<(), Error> {
+        self.check(most, now)?;
+        self.used.1 += 1;
         Ok(())
     }
+
+    fn check(&mut self, most: u64, now: Timestamp) -> Result<(), Error> {
+        let today = day(now);
+        if self.used.0 != today {
+            self.used = (today, 0);
+        }
+        if self.used.1 >= most { Err(capped(now)) } else { Ok(()) }
+    }
+}
+
+/// Days since 1970.
+fn day(now: Timestamp) -> i64 {
+    now.as_second().div_euclid(DAY)
+}
+
+fn capped(now: Timestamp) -> Error {
+    let left = (day(now) + 1) * DAY - now.as_second();
+    Error::DialCapReached { wait: Duration::from_secs(left as u64) }
 }
 
 impl Requests {
     /// The call that this request has placed already.
-    pub(crate) fn find(&self, place: &PlaceCall) -> Result<Option<String>, Error> {
+    fn find(&self, place: &PlaceCall) -> Result<Option<String>, Error> {
         match self.calls.get(&place.request_id) {
             None => Ok(None),
             Some((before, call_id)) if before == place => Ok(Some(call_id.clone())),
@@ -98,7 +196,7 @@ impl Requests {
         }
     }
 
-    pub(crate) fn remember(&mut self, place: PlaceCall, call_id: String) {
+    fn remember(&mut self, place: PlaceCall, call_id: String) {
         self.order.push_back(place.request_id.clone());
         self.calls.insert(place.request_id.clone(), (place, call_id));
         if self.order.len() > REMEMBERED
@@ -107,27 +205,39 @@ impl Requests {
             self.calls.remove(&oldest);
         }
     }
+
+    fn forget(&mut self, request_id: &str) {
+        self.calls.remove(request_id);
+        self.order.retain(|known| known != request_id);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn no_prefix_allows_nothing_and_a_day_has_its_number_of_calls() {
-        let none = DialPlan::new(Vec::new(), 10);
-        assert!(matches!(none.check("+15551234567"), Err(Error::DialNotAllowed)));
-        let plan = DialPlan::new(vec!["+1555".into()], 2);
-        assert!(plan.check("+15551234567").is_ok() && plan.check("+4930123456").is_err());
-        let now = Timestamp::from_second(3 * DAY - 60).unwrap();
-        assert!(plan.take(now).is_ok() && plan.take(now).is_ok());
-        let wait = Duration::from_mins(1);
-        assert!(matches!(plan.take(now), Err(Error::DialCapReached { wait: left }) if left == wait));
-        assert!(plan.take(Timestamp::from_second(3 * DAY).unwrap()).is_ok());
+    /// A plan of a relay whose Redis is away.
+    fn plan(prefixes: &[&str], daily_cap: u64) -> DialPlan {
+        let (ledger, _) =
+            Ledger::open(&"redis://127.0.0.1:1".into(), "test", "http://127.0.0.1:1", Duration::ZERO)
+                .unwrap();
+        DialPlan::new(prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(), daily_cap, ledger)
     }
 
-    #[test]
-    fn a_request_is_carried_out_once_and_its_id_is_for_it_alone() {
+    #[tokio::test]
+    async fn no_prefix_allows_nothing_and_a_day_has_its_number_of_calls() {
+        assert!(matches!(plan(&[], 10).check("+15551234567"), Err(Error::DialNotAllowed)));
+        let plan = plan(&["+1555"], 2);
+        assert!(plan.check("+15551234567").is_ok() && plan.check("+4930123456").is_err());
+        let now = Timestamp::from_second(3 * DAY - 60).unwrap();
+        assert!(plan.take(now).await.is_ok() && plan.take(now).await.is_ok());
+        let wait = Duration::from_mins(1);
+        assert!(matches!(plan.take(now).await, Err(Error::DialCapReached { wait: left }) if left == wait));
+        assert!(plan.take(Timestamp::from_second(3 * DAY).unwrap()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_is_carried_out_once_and_its_id_is_for_it_alone() {
         let place = PlaceCall {
             request_id: "r".into(),
             to: "+15551234567".into(),
@@ -137,11 +247,13 @@ mod tests {
             voicemail: Voicemail::HangUp,
             instructions: None,
         };
-        let mut requests = Requests::default();
-        assert!(matches!(requests.find(&place), Ok(None)));
-        requests.remember(place.clone(), "call".into());
-        assert!(matches!(requests.find(&place), Ok(Some(call)) if call == "call"));
-        let other = PlaceCall { voicemail: Voicemail::Ignore, ..place };
-        assert!(matches!(requests.find(&other), Err(Error::RequestIdReused)));
+        let (plan, now) = (plan(&["+1555"], 1), Timestamp::from_second(DAY).unwrap());
+        assert_eq!(plan.admit(&place, "call", now).await.unwrap(), Admission::New);
+        let again = Admission::Again("call".into());
+        assert_eq!(plan.admit(&place, "other", now).await.unwrap(), again, "and is not counted twice");
+        let other = PlaceCall { voicemail: Voicemail::Ignore, ..place.clone() };
+        assert!(matches!(plan.admit(&other, "other", now).await, Err(Error::RequestIdReused)));
+        plan.give_back("r", now).await;
+        assert_eq!(plan.admit(&other, "other", now).await.unwrap(), Admission::New);
     }
 }

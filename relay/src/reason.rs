@@ -21,6 +21,8 @@ voice_server::reasons! {
     REQUEST_ID_REUSED: AlreadyExists;
     /// There is no room for another call.
     CALLS_AT_LIMIT: ResourceExhausted, retry 5000;
+    /// A token has as many calls as it may.
+    TOKEN_CALLS_AT_LIMIT: ResourceExhausted, retry 5000;
     /// The relay is being stopped.
     RELAY_DRAINING: Unavailable, retry 5000;
     /// The number may not be called.

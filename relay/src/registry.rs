@@ -1,6 +1,7 @@
 //! The live calls, and those that ended not long ago.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -86,6 +87,8 @@ pub(crate) struct CallRecord {
     pub created_at: Timestamp,
     /// What happened in it.
     pub journal: Journal,
+    /// The token by which it was placed or brought, where that has a limit.
+    pub by: Option<String>,
     /// Where to tell it something.
     pub control: mpsc::Sender<Control>,
     status: Mutex<Status>,
@@ -102,6 +105,15 @@ pub(crate) struct Status {
     pub turns: u32,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+/// A place in the list of all calls, whichever relay has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// When the call was learned of.
+    pub created_at: Timestamp,
+    /// Its id, which decides between calls of the same moment.
+    pub call_id: String,
 }
 
 /// All calls of this relay, in the order in which they came.
@@ -137,9 +149,15 @@ impl CallRecord {
             called_number,
             created_at,
             journal: Journal::starting_after(0),
+            by: None,
             control,
             status: Mutex::new(status),
         }
+    }
+
+    /// The same call, for which a token counts.
+    pub(crate) fn counted_for(self, by: Option<String>) -> Self {
+        Self { by, ..self }
     }
 
     /// The same call, conducted by another process until now: its events are numbered on after `sequence`.
@@ -179,8 +197,18 @@ impl CallRecord {
         }
     }
 
+    fn place(&self) -> (Timestamp, &str) {
+        (self.created_at, &self.call_id)
+    }
+
     fn is_live(&self) -> bool {
         !matches!(self.status().state, State::Ended { .. })
+    }
+}
+
+impl Place {
+    fn is_after(&self, record: &CallRecord) -> bool {
+        (self.created_at, self.call_id.as_str()).cmp(&record.place()) == Ordering::Greater
     }
 }
 
@@ -213,16 +241,20 @@ impl Registry {
         inner.by_order.values().filter(|record| record.is_live()).cloned().collect()
     }
 
-    /// Calls before `before` that `wanted` accepts, newest first, at most `limit`; with the position of each.
+    /// Calls older than `before` that `wanted` accepts, newest first, at most `limit`.
     pub(crate) fn page(
         &self,
-        before: Option<u64>,
+        before: Option<&Place>,
         limit: usize,
         wanted: impl Fn(&CallRecord) -> bool,
-    ) -> Vec<(u64, Arc<CallRecord>)> {
+    ) -> Vec<Arc<CallRecord>> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest_first = inner.by_order.range(..before.unwrap_or(u64::MAX)).rev();
-        let found = newest_first.filter(|(_, record)| wanted(record)).take(limit);
-        found.map(|(order, record)| (*order, record.clone())).collect()
+        let is_older = |record: &CallRecord| before.is_none_or(|before| before.is_after(record));
+        let found = inner.by_order.values().filter(|record| is_older(record) && wanted(record));
+        let mut found: Vec<_> = found.cloned().collect();
+        drop(inner);
+        found.sort_unstable_by(|one, other| other.place().cmp(&one.place()));
+        found.truncate(limit);
+        found
     }
 }

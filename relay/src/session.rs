@@ -291,7 +291,7 @@ impl Session {
                 let number = match to {
                     Destination::Fallback => self.tools.fallback_number.clone().unwrap_or_default(),
                     Destination::Number { number } => number,
-                    Destination::Target { name } => match self.take_target(&name) {
+                    Destination::Target { name } => match self.take_target(&name).await {
                         Some(number) => number,
                         None => return self.call.handle(now(), Event::TransferFailed),
                     },

@@ -1,24 +1,20 @@
 //! Takes calls in and brings the provider's events to the call that they concern. It never waits for a call: one
 //! that does not take its events has hung, and is cut off.
 
+mod lines;
 mod takeover;
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use voice_call::{Call, Config as CallConfig};
-use voice_signalwire::{CallReceived, Client, DialEvent, Event, Leg, SessionState};
+use voice_signalwire::{CallReceived, Client, DialEvent, Event, SessionState};
 
+use self::lines::Lines;
 use crate::{
     adapters::{dialling::Dial, recording_line, stream_line, trunk::Platform},
     assistants::{Assistant, Assistants},
@@ -26,7 +22,7 @@ use crate::{
     error::Error,
     kept::{KeptCall, Ledger, Page, Running, Stage},
     leg::Leg as AudioLeg,
-    outbound::{DialPlan, PlaceCall, Requests},
+    outbound::PlaceCall,
     ports::LINE_QUEUE,
     registry::{CallRecord, Control, Origin, Registry},
     session::{Session, Tools, now},
@@ -34,9 +30,6 @@ use crate::{
 
 /// Controls that may wait for a call.
 const CONTROL_QUEUE: usize = 8;
-
-/// Calls that were passed on and may come back.
-const PASSED: usize = 256;
 
 /// The relay's side of the telephone exchange.
 #[derive(Debug)]
@@ -51,6 +44,8 @@ pub(crate) struct Switchboard {
     pub assistants: Assistants,
     /// Calls at the same time.
     pub max_calls: usize,
+    /// The same of calls that one token has placed or brought.
+    pub token_calls: usize,
     /// What every call uses.
     pub tools: Tools,
     /// Where calls are listed.
@@ -61,8 +56,6 @@ pub(crate) struct Switchboard {
     pub stream: StreamDoor,
     /// Calls that are to be placed, or taken in.
     pub orders: mpsc::Receiver<Order>,
-    /// Whom they may be placed to.
-    pub plan: Arc<DialPlan>,
 }
 
 /// A call that is wanted, and where to say what came of it.
@@ -70,8 +63,12 @@ pub(crate) struct Switchboard {
 pub(crate) enum Order {
     /// One that is to be placed.
     Place {
+        /// Its id.
+        call_id: String,
         /// The call.
         place: PlaceCall,
+        /// The token that asks, where it has a limit.
+        by: Option<String>,
         /// Gets the call, or why there is none.
         reply: oneshot::Sender<Result<Arc<CallRecord>, Error>>,
     },
@@ -83,6 +80,8 @@ pub(crate) enum Order {
         converse: Converse,
         /// Its audio.
         leg: AudioLeg,
+        /// The token that asks, where it has a limit.
+        by: Option<String>,
         /// Gets the call, or why there is none.
         reply: oneshot::Sender<Result<Arc<CallRecord>, Error>>,
     },
@@ -99,17 +98,6 @@ pub(crate) struct Converse {
     pub called_number: String,
     /// What the assistant is told beyond its prompt.
     pub instructions: Option<String>,
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    /// By the platform's id, and by tag where we placed the call.
-    by_leg: HashMap<String, mpsc::Sender<Platform>>,
-    /// Calls by the first of these.
-    live: HashSet<String>,
-    requests: Requests,
-    sessions: JoinSet<String>,
-    passed: VecDeque<String>,
 }
 
 impl Switchboard {
@@ -143,13 +131,13 @@ impl Switchboard {
 
     fn carry_out(&self, lines: &mut Lines, order: Order, is_draining: bool) {
         match order {
-            Order::Place { place, reply } => {
+            Order::Place { call_id, place, by, reply } => {
                 // Whoever asked may have gone; he finds the call by his request's id.
-                let _ = reply.send(self.place(lines, place, is_draining));
+                let _ = reply.send(self.place(lines, call_id, place, by, is_draining));
             }
-            Order::Converse { call_id, converse, leg, reply } => {
+            Order::Converse { call_id, converse, leg, by, reply } => {
                 // Whoever has gone has taken the audio with him, and the call ends by itself.
-                let _ = reply.send(self.converse(lines, call_id, converse, leg, is_draining));
+                let _ = reply.send(self.converse(lines, call_id, (converse, leg), by, is_draining));
             }
         }
     }
@@ -220,7 +208,7 @@ impl Switchboard {
                 (line, work.boxed())
             }
         };
-        let (record, control) = self.register(call_id, Origin::Received, context, numbers);
+        let (record, control) = self.register(call_id, Origin::Received, context, numbers, None);
         let session = Session::new(call, record.clone(), assistant, line, control, self.tools_of(door));
         lines.spawn(leg_id, &record, platform, session.on(page), work);
     }
@@ -228,17 +216,12 @@ impl Switchboard {
     fn place(
         &self,
         lines: &mut Lines,
+        call_id: String,
         place: PlaceCall,
+        by: Option<String>,
         is_draining: bool,
     ) -> Result<Arc<CallRecord>, Error> {
-        if let Some(call_id) = lines.requests.find(&place)? {
-            return self.registry.find(&call_id).ok_or(Error::CallNotFound(call_id));
-        }
-        self.plan.check(&place.to)?;
-        self.check_room(lines, is_draining)?;
-        self.plan.take(Timestamp::now())?;
-        let call_id = self.new_call_id();
-        lines.requests.remember(place.clone(), call_id.clone());
+        self.check_room(lines, is_draining, by.as_deref())?;
         let PlaceCall { request_id: _, to, from, context, ring, voicemail, instructions } = place;
         let assistant = self.assistants.of(&context, &from);
         let door = assistant.door;
@@ -262,7 +245,7 @@ impl Switchboard {
                 (line, work.boxed())
             }
         };
-        let (record, control) = self.register(call_id.clone(), Origin::Placed, context, numbers);
+        let (record, control) = self.register(call_id.clone(), Origin::Placed, context, numbers, by);
         let session = Session::new(call, record.clone(), assistant, line, control, self.tools_of(door));
         lines.spawn(call_id, &record, platform, session.on(page), work);
         Ok(record)
@@ -272,11 +255,11 @@ impl Switchboard {
         &self,
         lines: &mut Lines,
         call_id: Option<String>,
-        converse: Converse,
-        leg: AudioLeg,
+        (converse, leg): (Converse, AudioLeg),
+        by: Option<String>,
         is_draining: bool,
     ) -> Result<Arc<CallRecord>, Error> {
-        self.check_room(lines, is_draining)?;
+        self.check_room(lines, is_draining, by.as_deref())?;
         let Converse { context, caller_number, called_number, instructions } = converse;
         let assistant = self.assistants.of(&context, &called_number);
         let mut config = self.stream.config_of(&assistant);
@@ -288,7 +271,7 @@ impl Switchboard {
         let call_id = call_id.unwrap_or_else(|| self.new_call_id());
         let (line, work) = stream_line::open(leg, place, self.stream.origin);
         let (record, control) =
-            self.register(call_id.clone(), Origin::Streamed, context, (caller_number, called_number));
+            self.register(call_id.clone(), Origin::Streamed, context, (caller_number, called_number), by);
         let tools = self.stream.tools.clone();
         let session = Session::new(call, record.clone(), assistant, line, control, tools);
         // The platform knows nothing of this call and tells it nothing.
@@ -301,12 +284,16 @@ impl Switchboard {
         Ok(record)
     }
 
-    fn check_room(&self, lines: &Lines, is_draining: bool) -> Result<(), Error> {
+    fn check_room(&self, lines: &Lines, is_draining: bool, by: Option<&str>) -> Result<(), Error> {
         if is_draining {
             return Err(Error::Draining);
         }
         if lines.live.len() >= self.max_calls {
             return Err(Error::CallsAtLimit);
+        }
+        let of_token = |by| self.registry.live().iter().filter(|call| call.by.as_deref() == Some(by)).count();
+        if by.is_some_and(|by| of_token(by) >= self.token_calls) {
+            return Err(Error::TokenCallsAtLimit);
         }
         Ok(())
     }
@@ -369,83 +356,12 @@ impl Switchboard {
         origin: Origin,
         context: String,
         numbers: (String, String),
+        by: Option<String>,
     ) -> (Arc<CallRecord>, mpsc::Receiver<Control>) {
         let (sender, control) = mpsc::channel(CONTROL_QUEUE);
         let record = CallRecord::new(call_id, origin, context, numbers, Timestamp::now(), sender);
-        let record = Arc::new(record);
+        let record = Arc::new(record.counted_for(by));
         self.registry.insert(record.clone());
         (record, control)
-    }
-}
-
-impl Lines {
-    fn spawn(
-        &mut self,
-        key: String,
-        record: &CallRecord,
-        platform: mpsc::Sender<Platform>,
-        session: Session,
-        line: impl Future<Output = ()> + Send + 'static,
-    ) {
-        use tracing::Instrument as _;
-        self.by_leg.insert(key.clone(), platform);
-        self.live.insert(key.clone());
-        let span = tracing::info_span!("call", call.id = %record.call_id);
-        let line = line.instrument(span.clone());
-        let both = async move {
-            tracing::info!("call taken");
-            // A task of its own: fifty frames a second are the line's affair and not the session's.
-            let mut lines = JoinSet::new();
-            lines.spawn(line);
-            session.run().await;
-            while lines.join_next().await.is_some() {}
-            tracing::info!("call over");
-            key
-        };
-        self.sessions.spawn(both.instrument(span));
-    }
-
-    /// The platform's id of a call that was known by its tag alone.
-    fn learn(&mut self, leg: &Leg, tag: &str) {
-        if !self.by_leg.contains_key(&leg.call_id)
-            && let Some(line) = self.by_leg.get(tag).cloned()
-        {
-            self.by_leg.insert(leg.call_id.clone(), line);
-        }
-    }
-
-    fn tell(&mut self, key: &str, what: Platform) {
-        let Some(line) = self.by_leg.get(key) else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = line.try_send(what) {
-            tracing::error!("a call does not take its events and is cut off");
-            let cut_off = line.clone();
-            self.by_leg.retain(|_, line| !line.same_channel(&cut_off));
-        }
-    }
-
-    fn tell_all(&mut self, what: &Platform) {
-        for line in self.live.iter().filter_map(|key| self.by_leg.get(key)) {
-            let _ = line.try_send(what.clone());
-        }
-    }
-
-    fn forget(&mut self, ended: Result<String, tokio::task::JoinError>) {
-        match ended {
-            Ok(key) => {
-                self.live.remove(&key);
-                self.by_leg.remove(&key);
-            }
-            Err(error) => tracing::error!(%error, "a call ended with a panic"),
-        }
-        // What a line was known by besides goes with it.
-        self.by_leg.retain(|_, line| !line.is_closed());
-        self.live.retain(|key| self.by_leg.contains_key(key));
-    }
-
-    fn remember_passed(&mut self, leg_id: String) {
-        self.passed.push_back(leg_id);
-        if self.passed.len() > PASSED {
-            self.passed.pop_front();
-        }
     }
 }

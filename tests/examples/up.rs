@@ -16,7 +16,7 @@ use tests::{
 };
 
 /// Variables that are handed to the services as they are.
-const PASSED_ON: [&str; 46] = [
+const PASSED_ON: [&str; 49] = [
     "REDIS_URL",
     "JOB_QUEUE",
     "GROQ_API_KEY",
@@ -63,6 +63,9 @@ const PASSED_ON: [&str; 46] = [
     "RECORDING_ALLOW_PRIVATE",
     "CALL_AUDIO",
     "END_SILENCE_MS",
+    "CORS_ALLOWED_ORIGINS",
+    "RELAY_ADVERTISE_ADDR",
+    "TOKEN_CALLS",
 ];
 
 #[tokio::main]

@@ -250,14 +250,15 @@ impl Mesh {
         Ok(Watch::begin(self.relay().await?, call_id, 0).await?)
     }
 
-    /// Follows a call by any relay, from the oldest event that is kept: of one that was taken back, from that on.
+    /// Follows a call by any relay after this sequence, or from the oldest event that is kept: of one that was taken
+    /// back, from that on.
     ///
     /// # Errors
     /// When it is not known in time.
-    pub async fn watch_by(&self, relay: &str, call_id: &str) -> anyhow::Result<Watch> {
+    pub async fn watch_by(&self, relay: &str, call_id: &str, after: i64) -> anyhow::Result<Watch> {
         eventually(Duration::from_secs(20), "the call at the relay", async || {
             let relay = RelayServiceClient::new(self.connect(relay).await.ok()?);
-            match Watch::begin(relay.clone(), call_id, 0).await {
+            match Watch::begin(relay.clone(), call_id, after).await {
                 Ok(watch) => Some(watch),
                 Err(status) => {
                     let details = status.get_details_error_info()?;

@@ -23,6 +23,7 @@ mod restarts;
 mod sdk_celery;
 mod sdk_groq;
 mod sdk_signalwire;
+mod several;
 mod soak;
 mod speech;
 mod streamed;

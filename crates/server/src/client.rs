@@ -10,6 +10,7 @@
 mod addrs;
 mod answer;
 mod attempt;
+mod directory;
 mod member;
 mod pool;
 
@@ -26,6 +27,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{Status, body::Body};
 use tower::Service;
 
+pub use self::directory::Directory;
 use self::pool::Pool;
 use crate::{
     status::{Reason, ServiceError, reason},

@@ -18,4 +18,4 @@ pub mod trace;
 
 pub use layers::Deadline;
 pub use server::{Health, Server, ServerConfig, announce};
-pub use tls::Tls;
+pub use tls::{PemIdentity, Tls, identity_from_env};

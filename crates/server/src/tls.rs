@@ -5,11 +5,14 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 
 use crate::config::Env;
 
+/// Certificate chain and key, both in PEM.
+pub type PemIdentity = (String, SecretString);
+
 /// What a process needs for TLS; without any of it, it speaks plainly.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Certificate chain and key: shown to clients, and to other services that ask for one.
-    identity: Option<(String, SecretString)>,
+    /// Shown to clients, and to other services that ask for one.
+    identity: Option<PemIdentity>,
     /// Whose certificates clients must show.
     client_ca: Option<String>,
     /// Whose certificates the other services must show.
@@ -19,14 +22,9 @@ pub struct Tls {
 impl Tls {
     /// Reads the files that `TLS_CERT_FILE`, `TLS_KEY_FILE`, `TLS_CLIENT_CA_FILE` and `MESH_CA_FILE` name.
     pub(crate) fn from_env(env: &mut Env) -> Self {
-        let certificate = file(env, "TLS_CERT_FILE");
-        let key = file(env, "TLS_KEY_FILE").map(SecretString::from);
+        let identity = identity_from_env(env, "TLS_CERT_FILE", "TLS_KEY_FILE");
         let client_ca = file(env, "TLS_CLIENT_CA_FILE");
         let mesh_ca = file(env, "MESH_CA_FILE");
-        if certificate.is_some() != key.is_some() {
-            env.problem("TLS_CERT_FILE, TLS_KEY_FILE", "are of use together only: set both");
-        }
-        let identity = certificate.zip(key);
         if client_ca.is_some() && identity.is_none() {
             env.problem(
                 "TLS_CLIENT_CA_FILE, TLS_CERT_FILE",
@@ -62,15 +60,24 @@ impl Tls {
         self.mesh_ca.is_some()
     }
 
-    /// Certificate chain and key in PEM, for a server that is not one of gRPC.
-    pub fn identity(&self) -> Option<(&str, &SecretString)> {
-        self.identity.as_ref().map(|(certificate, key)| (certificate.as_str(), key))
+    /// Whether the process itself is called over TLS.
+    pub fn is_for_servers(&self) -> bool {
+        self.identity.is_some()
     }
 
     fn own(&self) -> Option<Identity> {
         let (certificate, key) = self.identity.as_ref()?;
         Some(Identity::from_pem(certificate, key.expose_secret()))
     }
+}
+
+/// Reads the files that two variables name: a certificate chain and its key.
+pub fn identity_from_env(env: &mut Env, certificate: &str, key: &str) -> Option<PemIdentity> {
+    let files = (file(env, certificate), file(env, key).map(SecretString::from));
+    if files.0.is_some() != files.1.is_some() {
+        env.problem(format!("{certificate}, {key}"), "are of use together only: set both");
+    }
+    files.0.zip(files.1)
 }
 
 fn file(env: &mut Env, name: &str) -> Option<String> {

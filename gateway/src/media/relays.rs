@@ -1,13 +1,11 @@
-//! The relays that media is bridged to, by address: each has a connection of its own, which all its calls share.
+//! The relays that media is bridged to, by address.
 
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
-    time::Instant,
 };
 
 use futures::{StreamExt as _, stream};
@@ -16,16 +14,12 @@ use http_body_util::{BodyStream, StreamBody};
 use tonic::{Status, body::Body};
 use tower::Service;
 use voice_proto::relay::v1::relay_service_client::RelayServiceClient;
-use voice_server::client::{Channel, ClientConfig, Peer, channel};
-
-/// Relays that are remembered; the one that was not used for longest is forgotten.
-const MOST_RELAYS: usize = 64;
+use voice_server::client::{Channel, ClientConfig, Directory, Peer};
 
 /// Connections to relays.
 #[derive(Debug)]
 pub(crate) struct Relays {
-    client: ClientConfig,
-    known: Mutex<HashMap<String, (Channel, Instant)>>,
+    directory: Directory,
 }
 
 /// A way to break off a request whose stream must not seem complete.
@@ -41,12 +35,12 @@ pub(super) struct Breakable {
 
 impl Relays {
     pub(crate) fn new(client: ClientConfig) -> Self {
-        Self { client, known: Mutex::default() }
+        Self { directory: Directory::new(Peer::Relay, client) }
     }
 
     /// A client of the relay at an address.
     pub(crate) fn at(&self, addr: &str) -> anyhow::Result<RelayServiceClient<Channel>> {
-        self.channel(addr).map(RelayServiceClient::new)
+        self.directory.at(addr).map(RelayServiceClient::new)
     }
 
     /// The same, with requests that can be broken off.
@@ -55,24 +49,8 @@ impl Relays {
         addr: &str,
         breaker: Breaker,
     ) -> anyhow::Result<RelayServiceClient<Breakable>> {
-        let channel = self.channel(addr)?;
+        let channel = self.directory.at(addr)?;
         Ok(RelayServiceClient::new(Breakable { channel, breaker }))
-    }
-
-    fn channel(&self, addr: &str) -> anyhow::Result<Channel> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some((channel, used)) = known.get_mut(addr) {
-            *used = now;
-            return Ok(channel.clone());
-        }
-        let channel = channel(Peer::Relay, addr, &self.client)?;
-        let oldest = known.iter().min_by_key(|(_, (_, used))| *used).map(|(addr, _)| addr.clone());
-        if let Some(oldest) = oldest.filter(|_| known.len() >= MOST_RELAYS) {
-            known.remove(&oldest);
-        }
-        known.insert(addr.to_owned(), (channel.clone(), now));
-        Ok(channel)
     }
 }
 

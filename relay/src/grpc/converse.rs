@@ -45,6 +45,7 @@ impl Api {
     pub(super) async fn connect(
         &self,
         mut requests: Streaming<ConverseRequest>,
+        by: Option<String>,
     ) -> Result<BoxStream<'static, Result<ConverseResponse, Status>>, Status> {
         let first =
             tokio::time::timeout(CONFIG_WAIT, requests.message()).await.map_err(|_| Error::IdleTimeout)??;
@@ -56,8 +57,8 @@ impl Api {
         let events = received(requests, format).boxed();
         let leg = Leg { format, answers_marks, events, outbox };
         let record = match token {
-            Some(token) => self.bring(&token, converse, leg).await?,
-            None => self.begin(None, converse, leg).await?,
+            Some(token) => self.bring(&token, converse, leg, by).await?,
+            None => self.begin(None, converse, leg, by).await?,
         };
         let started = ConversationStarted {
             call: Some(convert::to_call(&record)),
@@ -80,12 +81,18 @@ impl Api {
     }
 
     /// Brings a leg to the call that its token names: one that waits for it, or one that a gateway has just taken.
-    async fn bring(&self, token: &str, converse: Converse, leg: Leg) -> Result<Arc<CallRecord>, Error> {
+    async fn bring(
+        &self,
+        token: &str,
+        converse: Converse,
+        leg: Leg,
+        by: Option<String>,
+    ) -> Result<Arc<CallRecord>, Error> {
         let call_id = self.desk.redeem(token, Timestamp::now())?;
         match self.desk.hand_over(&call_id, leg) {
             Ok(()) => self.registry.find(&call_id).ok_or(Error::CallNotFound(call_id)),
             Err(_) if self.registry.find(&call_id).is_some() => Err(Error::MediaTokenRefused),
-            Err(leg) => self.begin(Some(call_id), converse, leg).await,
+            Err(leg) => self.begin(Some(call_id), converse, leg, by).await,
         }
     }
 
@@ -94,9 +101,10 @@ impl Api {
         call_id: Option<String>,
         converse: Converse,
         leg: Leg,
+        by: Option<String>,
     ) -> Result<Arc<CallRecord>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Converse { call_id, converse, leg, reply })?;
+        self.order(Order::Converse { call_id, converse, leg, by, reply })?;
         answer.await.unwrap_or(Err(Error::Draining))
     }
 }

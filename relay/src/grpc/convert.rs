@@ -1,6 +1,6 @@
 //! Wire types from and to the domain's.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use voice_call::{
@@ -9,10 +9,11 @@ use voice_call::{
 };
 use voice_proto::relay::v1 as pb;
 
+use super::peers::Listed;
 use crate::{
     error::Error,
     journal::{Entry, Played},
-    registry::{CallRecord, Origin, Status},
+    registry::{CallRecord, Origin, Place, Status},
 };
 
 const DEFAULT_PAGE: usize = 50;
@@ -31,7 +32,7 @@ pub(super) struct WatchCall {
 #[derive(Debug)]
 pub(super) struct ListCalls {
     pub(super) limit: usize,
-    pub(super) before: Option<u64>,
+    pub(super) before: Option<Place>,
     states: Vec<i32>,
 }
 
@@ -95,7 +96,7 @@ impl TryFrom<pb::ListCallsRequest> for ListCalls {
             None
         } else {
             let message = "is not a token that ListCalls gave".to_owned();
-            Some(page_token.parse().map_err(|_| Error::InvalidField { field: "page_token", message })?)
+            Some(place(&page_token).ok_or(Error::InvalidField { field: "page_token", message })?)
         };
         if let Some(state) = states.iter().find(|state| pb::CallState::try_from(**state).is_err()) {
             return Err(Error::InvalidField { field: "states", message: format!("{state} is not a state") });
@@ -112,11 +113,43 @@ impl ListCalls {
 
 // === responses ===
 
-pub(super) fn to_page(page: &[(u64, Arc<CallRecord>)], limit: usize) -> pb::ListCallsResponse {
-    let calls = page.iter().take(limit).map(|(_, record)| to_call(record)).collect();
-    let has_more = page.len() > limit;
-    let next_page_token = if has_more { page[limit - 1].0.to_string() } else { String::new() };
-    pb::ListCallsResponse { calls, next_page_token }
+pub(super) fn to_page(own: &[Arc<CallRecord>], others: Vec<Listed>, limit: usize) -> pb::ListCallsResponse {
+    let mut calls: Vec<_> = own.iter().map(|record| to_call(record)).collect();
+    let mut has_more = calls.len() > limit;
+    let mut unreachable_relays = Vec::new();
+    for Listed { addr, page } in others {
+        match page {
+            Some(page) => {
+                has_more |= !page.next_page_token.is_empty();
+                calls.extend(page.calls);
+            }
+            None => unreachable_relays.push(addr),
+        }
+    }
+    calls.sort_by_cached_key(|call| Reverse(place_of(call)));
+    has_more |= calls.len() > limit;
+    calls.truncate(limit);
+    let next_page_token = calls.last().filter(|_| has_more).map(to_token).unwrap_or_default();
+    pb::ListCallsResponse { calls, next_page_token, unreachable_relays }
+}
+
+/// When a call was learned of, and its id.
+fn place_of(call: &pb::Call) -> (i64, i32, String) {
+    let at = call.create_time.unwrap_or_default();
+    (at.seconds, at.nanos, call.call_id.clone())
+}
+
+fn to_token(call: &pb::Call) -> String {
+    let (seconds, nanos, call_id) = place_of(call);
+    format!("{seconds}.{nanos}.{call_id}")
+}
+
+/// Reads what [`to_token`] has written.
+fn place(token: &str) -> Option<Place> {
+    let mut parts = token.splitn(3, '.');
+    let (seconds, nanos) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let created_at = Timestamp::new(seconds, nanos).ok()?;
+    Some(Place { created_at, call_id: parts.next()?.to_owned() })
 }
 
 pub(super) fn to_call(record: &CallRecord) -> pb::Call {

@@ -25,6 +25,7 @@ impl ServiceError for Error {
             Self::CallOverloaded => reason::CALL_OVERLOADED,
             Self::RequestIdReused => reason::REQUEST_ID_REUSED,
             Self::CallsAtLimit => reason::CALLS_AT_LIMIT,
+            Self::TokenCallsAtLimit => reason::TOKEN_CALLS_AT_LIMIT,
             Self::Draining => reason::RELAY_DRAINING,
             Self::MissingConfig => MISSING_CONFIG,
             Self::RepeatedConfig => REPEATED_CONFIG,
@@ -48,6 +49,7 @@ impl ServiceError for Error {
             | Self::Refused(_)
             | Self::CallOverloaded
             | Self::CallsAtLimit
+            | Self::TokenCallsAtLimit
             | Self::Draining
             | Self::TooLarge(_)
             | Self::IdleTimeout

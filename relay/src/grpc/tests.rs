@@ -1,15 +1,16 @@
 //! The API over a registry that is filled by hand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::StreamExt as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use voice_call::{EndReason, Notice, State};
 use voice_proto::relay::v1::CallState;
+use voice_server::client::ClientConfig;
 
 use super::*;
-use crate::{journal::KEPT, registry::Origin};
+use crate::{journal::KEPT, kept::Ledger, registry::Origin};
 
 /// An API of calls "call-1" to "call-{count}", of which every third is over.
 fn api(count: usize) -> Api {
@@ -23,7 +24,10 @@ fn api(count: usize) -> Api {
     }
     let (orders, _) = mpsc::channel(1);
     let desk = Arc::new(MediaDesk::new("only for tests".into(), String::new()));
-    Api::new(registry, orders, Arc::new(DialPlan::new(Vec::new(), 0)), desk)
+    let (ledger, _) =
+        Ledger::open(&"redis://127.0.0.1:1".into(), "test", "http://127.0.0.1:1", Duration::ZERO).unwrap();
+    let plan = Arc::new(DialPlan::new(Vec::new(), 0, ledger.clone()));
+    Api::new(registry, orders, plan, desk, Arc::new(Peers::new(ledger, ClientConfig::default())))
 }
 
 fn record(call_id: &str) -> Arc<CallRecord> {
@@ -51,7 +55,7 @@ async fn page(
         page_token: page_token.to_owned(),
         states: states.iter().map(|state| (*state).into()).collect(),
     };
-    let ListCallsResponse { calls, next_page_token } =
+    let ListCallsResponse { calls, next_page_token, unreachable_relays: _ } =
         api.list_calls(Request::new(request)).await?.into_inner();
     Ok((calls.into_iter().map(|call| call.call_id).collect(), next_page_token))
 }

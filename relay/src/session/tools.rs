@@ -57,10 +57,13 @@ impl Session {
     }
 
     /// The number of a target that the call is handed to now.
-    pub(super) fn take_target(&self, name: &str) -> Option<String> {
+    pub(super) async fn take_target(&self, name: &str) -> Option<String> {
         let number = self.assistant.transfer_targets.get(name)?;
         let plan = &self.tools.plan;
-        let is_allowed = plan.check(number).and_then(|()| plan.take(Timestamp::now()));
+        let is_allowed = match plan.check(number) {
+            Ok(()) => plan.take(Timestamp::now()).await,
+            Err(error) => Err(error),
+        };
         match is_allowed {
             Ok(()) => Some(number.clone()),
             Err(error) => {

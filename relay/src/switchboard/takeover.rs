@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use voice_call::Call;
 use voice_signalwire::Leg;
 
-use super::{CONTROL_QUEUE, Lines, Switchboard};
+use super::{CONTROL_QUEUE, Switchboard, lines::Lines};
 use crate::{
     adapters::{recording_line, stream_line},
     doors::Door,

@@ -51,7 +51,7 @@ async fn a_relay_that_is_started_again_has_its_calls_back_and_apologises_once() 
         let told = InstructRequest { call_id: call_id.clone(), text: "The caller is Ada.".into() };
         mesh.relay().await.unwrap().instruct(told).await.unwrap();
         bring_back(&mut mesh).await;
-        let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+        let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
         ask(&caller, &mut watch).await;
         assert_eq!(said(&watch)[0], PlaybackKind::Apology, "{door}");
@@ -80,12 +80,12 @@ async fn a_call_is_taken_back_from_the_middle_of_a_turn_or_a_reply() {
         caller.say(QUESTION).await.unwrap();
         watch.until(LIMIT, thinking).await.unwrap();
         bring_back(&mut mesh).await;
-        let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+        let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
         caller.say(QUESTION).await.unwrap();
         watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap();
         bring_back(&mut mesh).await;
-        let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+        let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
         ask(&caller, &mut watch).await;
         assert!(replies(&watch).join(" ").ends_with(ANSWER), "{door}: {:?}", replies(&watch));
@@ -101,7 +101,7 @@ async fn who_hung_up_while_the_relay_was_away_is_not_kept() {
     mesh.child("relay").kill().await.unwrap();
     caller.hang_up().await.unwrap();
     mesh.restart("relay").await.unwrap();
-    let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+    let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
     watch.to_end(LIMIT).await.unwrap();
     bring_back(&mut mesh).await;
     let (caller, mut watch) = greeted(&mesh).await;
@@ -132,7 +132,7 @@ async fn a_placed_call_is_taken_back_once_answered_and_given_up_before() {
     let leg = leg.await.unwrap();
     written(&mesh, &ringing, |kept| kept.contains(&leg.leg_id)).await;
     bring_back(&mut mesh).await;
-    let mut watch = mesh.watch_by("relay", &answered).await.unwrap();
+    let mut watch = mesh.watch_by("relay", &answered, 0).await.unwrap();
     watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
     let ended = async || (leg.view().await.ok()?["state"] == "ended").then_some(());
     eventually(LIMIT, "the end of the call that rang", ended).await.unwrap();
@@ -153,7 +153,7 @@ async fn a_relay_that_was_cut_off_from_redis_goes_on_and_writes_its_calls_down_l
     let _redis = redis_at(&mesh.folder, port).await.unwrap();
     written(&mesh, &call_id, |kept| kept.matches(ANSWER).count() == 2).await;
     bring_back(&mut mesh).await;
-    let mut watch = mesh.watch_by("relay", &call_id).await.unwrap();
+    let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
     watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
     ask(&caller, &mut watch).await;
 }
