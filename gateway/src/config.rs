@@ -6,8 +6,9 @@ use axum::http::HeaderValue;
 use secrecy::SecretString;
 use voice_clips::Location;
 use voice_server::{
-    ServerConfig,
+    PemIdentity, ServerConfig,
     config::{Env, Problems, is_loopback_url},
+    identity_from_env,
 };
 
 /// What the gateway is configured with.
@@ -29,6 +30,8 @@ pub struct Config {
     pub relay_addrs: String,
     /// Where the worker is.
     pub worker_addrs: String,
+    /// What the gateway shows to whoever connects; without it, it speaks plainly.
+    pub tls: Option<PemIdentity>,
     /// Origins whose pages may ask; `*` stands for any.
     pub allowed_origins: Vec<HeaderValue>,
 }
@@ -72,6 +75,7 @@ impl Config {
             tts_addrs: env.text_or("TTS_ADDRS", "http://127.0.0.1:50053"),
             relay_addrs: env.text_or("RELAY_ADDRS", "http://127.0.0.1:50051"),
             worker_addrs: env.text_or("WORKER_ADDRS", "http://127.0.0.1:50052"),
+            tls: identity_from_env(&mut env, "GATEWAY_TLS_CERT_FILE", "GATEWAY_TLS_KEY_FILE"),
             allowed_origins: origins(&mut env),
         };
         env.finish(config)

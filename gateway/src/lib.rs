@@ -7,6 +7,7 @@ mod http;
 mod media;
 mod problem;
 pub mod reason;
+mod tls;
 mod web;
 mod webhooks;
 
@@ -18,6 +19,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use futures::FutureExt as _;
 use tokio::{
     net::TcpListener,
     sync::{Mutex, mpsc},
@@ -38,6 +40,7 @@ use crate::{
     hot::Hot,
     http::Edge,
     media::{Media, Relays},
+    tls::TlsListener,
     webhooks::{Legs, Webhooks},
 };
 
@@ -52,6 +55,7 @@ const USE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Gateway {
     config: Config,
     listener: TcpListener,
+    acceptor: Option<tls::Acceptor>,
     edge: Arc<Edge>,
     uses: mpsc::Receiver<String>,
 }
@@ -63,6 +67,8 @@ impl Gateway {
     /// When an address or the clip store cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listener = config.server.bind().await?;
+        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose();
+        let acceptor = acceptor.context("GATEWAY_TLS_CERT_FILE, GATEWAY_TLS_KEY_FILE")?;
         let client = &config.server.client;
         let tts = channel(Peer::Tts, &config.tts_addrs, client).context("TTS_ADDRS")?;
         let relay = channel(Peer::Relay, &config.relay_addrs, client).context("RELAY_ADDRS")?;
@@ -85,7 +91,7 @@ impl Gateway {
             media,
             webhooks: Webhooks::new(config.signing_key.clone(), &config.public_base_url),
         };
-        Ok(Self { config, listener, edge: Arc::new(edge), uses })
+        Ok(Self { config, listener, acceptor, edge: Arc::new(edge), uses })
     }
 
     /// Serves until `shutdown` completes; then lets requests end within `DRAIN_SECONDS`.
@@ -93,7 +99,7 @@ impl Gateway {
     /// # Errors
     /// When the listener fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, edge, uses } = self;
+        let Self { config, listener, acceptor, edge, uses } = self;
         let mut background = JoinSet::new();
         background.spawn(note_uses(edge.clips.clone(), uses));
         let address = listener.local_addr()?;
@@ -104,11 +110,15 @@ impl Gateway {
         });
         let draining = CancellationToken::new();
         let media = edge.media.clone();
-        let server = axum::serve(listener, http::router(edge))
-            .with_graceful_shutdown(draining.clone().cancelled_owned());
+        let (router, over) = (http::router(edge), draining.clone().cancelled_owned());
+        let mut server = match acceptor {
+            None => axum::serve(listener, router).with_graceful_shutdown(over).into_future().boxed(),
+            Some(acceptor) => {
+                let listener = TlsListener::new(listener, acceptor)?;
+                axum::serve(listener, router).with_graceful_shutdown(over).into_future().boxed()
+            }
+        };
         voice_server::announce("gateway", address);
-        let server = server.into_future();
-        tokio::pin!(server);
         tokio::select! {
             result = &mut server => return result.context("the server stopped by itself"),
             () = shutdown => draining.cancel(),

@@ -15,7 +15,7 @@ use tonic_reflection::pb::v1::{
 use tonic_types::StatusExt as _;
 use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
 use voice_proto::{
-    relay::v1::{EndCallRequest, ListCallsRequest, WatchCallRequest},
+    relay::v1::{EndCallRequest, ListCallsRequest, PlaceCallRequest, WatchCallRequest},
     tts::v1::{CreateClipRequest, ListVoicesRequest, StreamingSynthesizeRequest},
     worker::v1::GetQueueStatsRequest,
 };
@@ -159,6 +159,32 @@ async fn more_streams_than_a_connection_may_have_and_larger_messages_are_refused
 }
 
 #[tokio::test]
+async fn a_token_has_its_number_of_live_calls_and_no_more() {
+    let options = Options::default().with("API_TOKENS", "one,two").with("MESH_TOKEN", "between-services");
+    let mesh = mesh(options.with("TOKEN_CALLS", 1).with("DIAL_ALLOWED_PREFIXES", "+1555")).await;
+    let mut relay = mesh.relay().await.unwrap();
+    let order = |request_id: &str| PlaceCallRequest {
+        request_id: request_id.into(),
+        to_number: "+15557770001".into(),
+        from_number: "+15552220000".into(),
+        context: CONTEXT.into(),
+        ..PlaceCallRequest::default()
+    };
+    let first = relay.place_call(with("one", order("a"))).await.unwrap().into_inner().call.unwrap();
+    let status = relay.place_call(with("one", order("b"))).await.unwrap_err();
+    assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()));
+    assert_eq!(told(Err::<(), _>(status)), (Code::ResourceExhausted, "TOKEN_CALLS_AT_LIMIT".to_owned()));
+    for (token, request_id) in [("two", "c"), ("between-services", "d"), ("between-services", "e")] {
+        relay.place_call(with(token, order(request_id))).await.unwrap();
+    }
+    relay.end_call(with("one", EndCallRequest { call_id: first.call_id })).await.unwrap();
+    let again = crate::mesh::eventually(LIMIT, "room for another call of the token", async || {
+        mesh.relay().await.ok()?.place_call(with("one", order("b"))).await.ok()
+    });
+    again.await.unwrap();
+}
+
+#[tokio::test]
 async fn reflection_can_be_switched_off() {
     for (setting, wanted) in [("on", ok()), ("off", (Code::Unimplemented, "METHOD_UNKNOWN".to_owned()))] {
         let mesh = mesh(Options::default().with("REFLECTION", setting)).await;
@@ -222,6 +248,24 @@ async fn dial(address: &str, tls: Option<ClientTlsConfig>) -> Result<Channel, to
         None => endpoint.connect().await,
         Some(tls) => endpoint.tls_config(tls).unwrap().connect().await,
     }
+}
+
+#[tokio::test]
+async fn the_gateway_speaks_tls_by_files_of_its_own() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue();
+    let files = [
+        ("gateway", "GATEWAY_TLS_CERT_FILE", authority.file("cert.pem", &certificate)),
+        ("gateway", "GATEWAY_TLS_KEY_FILE", authority.file("key.pem", &key)),
+    ];
+    let mesh = mesh(Options { own_env: files.into(), ..Options::default() }).await;
+    let url = format!("{}/healthz", mesh.address("gateway")).replace("http://", "https://");
+    let root = reqwest::Certificate::from_pem(authority.issuer.pem().as_bytes()).unwrap();
+    let believing = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
+    let answer = believing.get(&url).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+    assert!(loopback_client().get(&url).send().await.is_err(), "nobody has to believe it");
+    assert!(loopback_client().get(url.replace("https://", "http://")).send().await.is_err());
 }
 
 #[tokio::test]
