@@ -1,7 +1,17 @@
 //! A relay that is killed and started again where it was has its calls back.
 
 use serde_json::{Value, json};
-use voice_proto::relay::v1::{CallDirection, GetCallRequest, InstructRequest, PlaceCallRequest};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use voice_proto::relay::v1::{
+    CallDirection, ConverseConfig, ConverseRequest, GetCallRequest, InstructRequest, PlaceCallRequest,
+    converse_request::Payload, relay_service_client::RelayServiceClient,
+};
+use voice_server::{
+    client::{ClientConfig, Peer, channel},
+    status::reason_of,
+};
 
 use super::*;
 use crate::{
@@ -17,15 +27,27 @@ async fn bring_back(mesh: &mut Mesh) {
     mesh.restart("relay").await.unwrap();
 }
 
+/// What is written down of a call.
+async fn kept(mesh: &Mesh, call_id: &str) -> Option<String> {
+    let mut probe = Probe::connect(&mesh.env("REDIS_URL")).await.ok()?;
+    let keys = probe.ask(&["KEYS", "voice:calls:*"]).await.ok()?.texts();
+    probe.ask(&["HGET", keys.first()?, call_id]).await.ok()?.texts().pop()
+}
+
 /// Waits until what is written down of a call is as it should be.
 async fn written(mesh: &Mesh, call_id: &str, is_it: impl Fn(&str) -> bool) {
-    let mut probe = Probe::connect(&mesh.env("REDIS_URL")).await.unwrap();
-    let kept = async || {
-        let keys = probe.ask(&["KEYS", "voice:calls:*"]).await.ok()?.texts();
-        let kept = probe.ask(&["HGET", keys.first()?, call_id]).await.ok()?.texts();
-        kept.first().is_some_and(|text| is_it(text)).then_some(())
+    let written = async || kept(mesh, call_id).await.filter(|text| is_it(text)).map(drop);
+    eventually(LIMIT, "the call in the ledger", written).await.unwrap();
+}
+
+/// Waits until the newest recording at the platform can be stopped by whoever reads what is written down.
+async fn what_runs_is_written(mesh: &Mesh, caller: &Caller, call_id: &str) {
+    let written = async || {
+        let view = caller.view().await.ok()?;
+        let Some(newest) = view["recordings"].as_array()?.last() else { return Some(()) };
+        kept(mesh, call_id).await?.contains(newest["control_id"].as_str()?).then_some(())
     };
-    eventually(LIMIT, "the call in the ledger", kept).await.unwrap();
+    eventually(LIMIT, "what runs in the ledger", written).await.unwrap();
 }
 
 async fn expect_clean(mesh: &Mesh) {
@@ -50,6 +72,7 @@ async fn a_relay_that_is_started_again_has_its_calls_back_and_apologises_once() 
         let call_id = mesh.newest_call().await.unwrap();
         let told = InstructRequest { call_id: call_id.clone(), text: "The caller is Ada.".into() };
         mesh.relay().await.unwrap().instruct(told).await.unwrap();
+        written(&mesh, &call_id, |kept| kept.contains("Ada") && kept.contains(ANSWER)).await;
         bring_back(&mut mesh).await;
         let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
@@ -79,11 +102,13 @@ async fn a_call_is_taken_back_from_the_middle_of_a_turn_or_a_reply() {
         let call_id = mesh.newest_call().await.unwrap();
         caller.say(QUESTION).await.unwrap();
         watch.until(LIMIT, thinking).await.unwrap();
+        what_runs_is_written(&mesh, &caller, &call_id).await;
         bring_back(&mut mesh).await;
         let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
         caller.say(QUESTION).await.unwrap();
         watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap();
+        what_runs_is_written(&mesh, &caller, &call_id).await;
         bring_back(&mut mesh).await;
         let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
@@ -137,7 +162,32 @@ async fn a_placed_call_is_taken_back_once_answered_and_given_up_before() {
     let ended = async || (leg.view().await.ok()?["state"] == "ended").then_some(());
     eventually(LIMIT, "the end of the call that rang", ended).await.unwrap();
     let gone = mesh.relay().await.unwrap().get_call(GetCallRequest { call_id: ringing }).await;
-    assert_eq!(gone.unwrap_err().code(), tonic::Code::NotFound);
+    assert_eq!(gone.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_conversation_that_somebody_has_brought_ends_with_its_relay_and_he_is_told_so() {
+    let mut mesh = mesh(Options::default()).await;
+    let channel = channel(Peer::Relay, &mesh.address("relay"), &ClientConfig::default()).unwrap();
+    let (requests, queue) = mpsc::channel(1);
+    let config = ConverseConfig { context: CONTEXT.into(), ..ConverseConfig::default() };
+    requests.send(ConverseRequest { payload: Some(Payload::Config(config)) }).await.unwrap();
+    let conversation = RelayServiceClient::new(channel).converse(ReceiverStream::new(queue)).await;
+    let mut responses = conversation.unwrap().into_inner();
+    let call_id = mesh.newest_call().await.unwrap();
+    mesh.child("relay").kill().await.unwrap();
+    let told = loop {
+        match responses.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the conversation ended as if somebody had hung up"),
+            Err(status) => break status,
+        }
+    };
+    let reason = (told.code(), reason_of(&told));
+    assert_eq!(reason, (Code::Unavailable, Some("SERVICE_UNAVAILABLE".to_owned())));
+    mesh.restart("relay").await.unwrap();
+    let gone = mesh.relay().await.unwrap().get_call(GetCallRequest { call_id }).await;
+    assert_eq!(gone.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]

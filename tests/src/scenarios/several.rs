@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 
 use futures::future::join_all;
 use serde_json::Value;
-use tonic::{Code, transport::Channel};
+use tonic::{Code, Request, transport::Channel};
 use voice_ledger::RelayId;
 use voice_proto::relay::v1::{
     EndCallRequest, GetCallRequest, ListCallsRequest, PlaceCallRequest, SayRequest, SendDigitsRequest,
@@ -152,6 +152,27 @@ async fn a_request_places_one_call_and_a_day_has_its_number_whichever_relay_is_a
         assert_eq!(reason_of(&status).as_deref(), Some("DIAL_CAP_REACHED"), "{by}");
         assert_eq!(place(by, "one", "+15557770001").await.unwrap(), first, "what is done is done");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_a_document_conducts_is_begun_anew_by_the_other_relay() {
+    let mut mesh = two_relays(Options::default()).await;
+    let voice_url = format!("{}/webhooks/signalwire/voice", mesh.env("PUBLIC_BASE_URL"));
+    let caller = mesh.phone.ring_document(&voice_url).await.unwrap();
+    let call_id = mesh.newest_call().await.unwrap();
+    // As another relay would ask, so that this one answers for itself alone.
+    let mut request = Request::new(GetCallRequest { call_id: call_id.clone() });
+    request.metadata_mut().insert("voice-passed-on", "1".parse().unwrap());
+    let is_first = relay(&mesh, RELAYS[0]).await.get_call(request).await.is_ok();
+    let [one, two] = RELAYS;
+    let (owner, other) = if is_first { (one, two) } else { (two, one) };
+    let mut watch = mesh.watch_by(other, &call_id, 0).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
+    mesh.child(owner).kill().await.unwrap();
+    let mut watch = mesh.watch_by(other, &call_id, 0).await.unwrap();
+    watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
+    ask(&caller, &mut watch).await;
+    assert!(replies(&watch).join(" ").ends_with(ANSWER));
 }
 
 /// A call under test.
