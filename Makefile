@@ -8,7 +8,7 @@ BUF := tests/sdk/node_modules/.bin/buf
 RELEASED := proto/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-all check api-docs release-contract bench bench-turn bench-jobs bench-speech bench-calls soak setup voice
+.PHONY: help demo up test test-all check api-docs release-contract bench bench-turn bench-jobs bench-speech bench-calls bench-rpc soak setup voice
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,7 +48,7 @@ release-contract: ## make the contracts as they are the released ones (docs/cont
 	@tests/setup.sh check
 	$(BUF) build --exclude-source-info -o $(RELEASED)
 
-bench: bench-turn bench-jobs bench-speech bench-calls ## every benchmark
+bench: bench-turn bench-jobs bench-speech bench-calls bench-rpc ## every benchmark
 
 bench-turn: ## what the mesh adds to a turn, and the longest silence of every fault
 	@tests/setup.sh demo
@@ -69,6 +69,11 @@ bench-calls: ## the stream door under load: callers who talk and interrupt, ever
 	@tests/setup.sh bench
 	@$(CARGO_RELEASE)
 	@target/release/bench-calls
+
+bench-rpc: ## what the relay adds to bare tonic: to a frame's way, a unary call, and the telling of events
+	@tests/setup.sh demo
+	@$(CARGO_RELEASE)
+	@target/release/bench-rpc
 
 soak: ## a thousand silent calls for ten minutes, then ten thousand short ones: everything is given back
 	@tests/setup.sh bench

@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod floor;
 pub mod process;
+pub mod rpc;
 pub mod speech;
 
 use std::{fs, path::PathBuf};

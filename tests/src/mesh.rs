@@ -373,8 +373,16 @@ impl Watch {
 /// # Errors
 /// When it does not answer.
 pub async fn metrics(address: &str) -> anyhow::Result<String> {
-    let answer = loopback_client().get(format!("{address}/metrics")).send().await?;
-    Ok(answer.error_for_status()?.text().await?)
+    metrics_for(address, "").await
+}
+
+/// The same for who has a token.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn metrics_for(address: &str, token: &str) -> anyhow::Result<String> {
+    let request = loopback_client().get(format!("{address}/metrics")).bearer_auth(token);
+    Ok(request.send().await?.error_for_status()?.text().await?)
 }
 
 /// Asks again and again until there is an answer.

@@ -1,0 +1,189 @@
+//! Many conversations at 50 frames a second each: how long a frame's way from the client to the relay is, and what it costs the
+//! relay. The client stamps every frame; how long it took is noted where it arrives, on both sides in the same histogram
+//! (`converse_way_seconds`), before anything is done with it.
+//!
+//! The line is quiet, so that neither side has more to do than to listen: a call that hears a voice would have it understood.
+
+use std::time::{Duration, Instant};
+
+use ::tests::mesh::metrics_for;
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use voice_audio::{FRAME_SAMPLES, mulaw};
+use voice_proto::relay::v1::{
+    CallerAudio, ConverseConfig, ConverseRequest, converse_request::Payload,
+    relay_service_client::RelayServiceClient,
+};
+
+use super::{LIMIT, Side, channels, now};
+use crate::{Better, Report, process::cpu_seconds, quantile};
+
+/// One frame.
+const FRAME: Duration = Duration::from_millis(20);
+/// Between two conversations that begin: callers do not come all at once.
+const STAGGER: Duration = Duration::from_millis(10);
+/// The last greeting is over by then.
+const SETTLE: Duration = Duration::from_secs(4);
+/// How long it is measured.
+const LASTS: Duration = Duration::from_secs(10);
+/// Turns that the two take.
+const ROUNDS: usize = 3;
+/// Where the way of a frame is counted.
+const WAY: &str = "converse_way_seconds";
+
+/// What a round came to.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// Half of the frames were at least as fast, in microseconds.
+    way_us: f64,
+    /// CPU of the process, in milliseconds per stream and second.
+    cpu_ms: f64,
+}
+
+/// Measures so many streams and reports.
+///
+/// # Errors
+/// When a stream breaks.
+pub async fn measure(relay: &Side, floor: &Side, streams: u32, report: &mut Report) -> anyhow::Result<()> {
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (side, rounds) in [floor, relay].into_iter().zip(&mut rounds) {
+            let measured = hold(side, streams).await?;
+            println!("{streams} streams: {measured:?}");
+            rounds.push(measured);
+        }
+    }
+    let of = |side: usize, value: fn(&Measured) -> f64| {
+        quantile(&rounds[side].iter().map(value).collect::<Vec<_>>(), 0.5)
+    };
+    let [bare_way, our_way] = [0, 1].map(|side| of(side, |measured| measured.way_us));
+    let [bare_cpu, our_cpu] = [0, 1].map(|side| of(side, |measured| measured.cpu_ms));
+    report.figure("hop_p50_over_floor", our_way / bare_way, "", 1.5, Better::Lower);
+    report.figure("hop_cpu_over_floor", our_cpu / bare_cpu, "", 1.5, Better::Lower);
+    report.peer("hop_streams", streams);
+    report.peer("hop_bare_p50_us", bare_way);
+    report.peer("hop_ours_p50_us", our_way);
+    report.peer("hop_bare_cpu_ms_per_stream_second", bare_cpu);
+    report.peer("hop_ours_cpu_ms_per_stream_second", our_cpu);
+    Ok(())
+}
+
+async fn hold(side: &Side, streams: u32) -> anyhow::Result<Measured> {
+    let channels = channels(&side.address).await?;
+    let mut held = JoinSet::new();
+    for n in 0..streams {
+        tokio::time::sleep(STAGGER).await;
+        let channel = channels[n as usize % channels.len()].clone();
+        // Evenly over a frame.
+        held.spawn(converse(channel, Instant::now() + FRAME * n / streams));
+    }
+    tokio::time::sleep(SETTLE).await;
+    let before = Reading::of(side).await?;
+    tokio::time::sleep(LASTS).await;
+    let after = Reading::of(side).await?;
+    if let Some(ended) = held.try_join_next() {
+        ended??;
+    }
+    held.shutdown().await;
+    let seconds = after.at.duration_since(before.at).as_secs_f64() * f64::from(streams);
+    let frames = after.way.last().map_or(0.0, |(_, count)| *count)
+        - before.way.last().map_or(0.0, |(_, count)| *count);
+    // What does not keep the pace is not measured, but waited for.
+    ensure!(frames > 45.0 * seconds, "only {:.0} frames a second of each stream came", frames / seconds);
+    Ok(Measured {
+        way_us: median(&before.way, &after.way).context("no frame came")? * 1e6,
+        cpu_ms: (after.cpu_seconds - before.cpu_seconds) * 1e3 / seconds,
+    })
+}
+
+/// Sends a frame every 20 ms, and takes whatever comes.
+async fn converse(channel: Channel, first: Instant) -> anyhow::Result<()> {
+    let (requests, queue) = mpsc::channel(8);
+    let send = |payload| requests.send(ConverseRequest { payload: Some(payload) });
+    send(Payload::Config(ConverseConfig::default())).await?;
+    let mut relay = RelayServiceClient::new(channel);
+    let answer = tokio::time::timeout(LIMIT, relay.converse(ReceiverStream::new(queue))).await??;
+    let mut responses = answer.into_inner();
+    let mut ticks = tokio::time::interval_at(first.into(), FRAME);
+    let quiet = quiet_line();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let audio = CallerAudio { audio: quiet.clone(), send_time: Some(now()) };
+                send(Payload::Audio(audio)).await?;
+            }
+            response = responses.message() => {
+                response?.context("a conversation is over")?;
+            }
+        }
+    }
+}
+
+/// A frame of a line that is never quite silent.
+fn quiet_line() -> Bytes {
+    let mut noise = 0_u8;
+    let frame = std::iter::from_fn(|| {
+        noise = noise.wrapping_mul(5).wrapping_add(3);
+        Some(if noise < 40 { 0xFE } else { mulaw::SILENCE })
+    });
+    frame.take(FRAME_SAMPLES).collect::<Vec<_>>().into()
+}
+
+/// What a process tells and costs up to a moment.
+struct Reading {
+    at: Instant,
+    cpu_seconds: f64,
+    /// How many frames took at most so many seconds.
+    way: Vec<(f64, f64)>,
+}
+
+impl Reading {
+    async fn of(side: &Side) -> anyhow::Result<Self> {
+        let text = metrics_for(&side.metrics, side.token).await?;
+        let way = text.lines().filter_map(bucket).collect();
+        Ok(Self { at: Instant::now(), cpu_seconds: cpu_seconds(side.pid), way })
+    }
+}
+
+/// A bucket of the histogram, if the line is one: its upper bound, and how many are within it.
+fn bucket(line: &str) -> Option<(f64, f64)> {
+    let rest = line.strip_prefix(WAY)?.strip_prefix("_bucket")?;
+    let (labels, count) = rest.rsplit_once(' ')?;
+    let bound = labels.split_once("le=\"")?.1.split_once('"')?.0;
+    Some((bound.parse().ok()?, count.parse().ok()?))
+}
+
+/// The median of what came between two readings; within a bucket all are thought to lie evenly.
+fn median(before: &[(f64, f64)], after: &[(f64, f64)]) -> Option<f64> {
+    // Before the first frame there are no buckets at all; later they stay the same.
+    let earlier = before.iter().map(|(_, count)| *count).chain(std::iter::repeat(0.0));
+    let counts: Vec<(f64, f64)> =
+        after.iter().zip(earlier).map(|((bound, count), earlier)| (*bound, count - earlier)).collect();
+    let half = counts.last().filter(|(_, all)| *all > 0.0)?.1 / 2.0;
+    let at = counts.iter().position(|(_, within)| *within >= half)?;
+    let (low, below) = at.checked_sub(1).map_or((0.0, 0.0), |at| counts[at]);
+    let (high, within) = counts[at];
+    Some(low + (high - low) * (half - below) / (within - below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_read_from_what_came_between_two_readings() {
+        let text = "converse_way_seconds_bucket{service=\"relay\",le=\"0.0001\"} 30\n\
+                    converse_way_seconds_bucket{service=\"relay\",le=\"0.0002\"} 130\n\
+                    converse_way_seconds_bucket{service=\"relay\",le=\"+Inf\"} 150\n\
+                    converse_way_seconds_sum{service=\"relay\"} 1";
+        let after: Vec<_> = text.lines().filter_map(bucket).collect();
+        assert_eq!(after[2], (f64::INFINITY, 150.0));
+        let before = [(0.0001, 20.0), (0.0002, 20.0), (f64::INFINITY, 20.0)];
+        let median = median(&before, &after).unwrap();
+        assert!((median - 0.000_155).abs() < 1e-9, "{median}");
+        assert!(super::median(&after, &after).is_none());
+    }
+}
