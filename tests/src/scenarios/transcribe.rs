@@ -1,5 +1,8 @@
 //! Live audio at the worker: words while they are spoken, and turns that need no queue.
 
+mod trouble;
+mod turns;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -7,26 +10,22 @@ use std::sync::{
 
 use bytes::Bytes;
 use futures::{Stream, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::mpsc, task::JoinSet};
-use tonic::{Code, Status, transport::Channel};
-use tonic_types::StatusExt as _;
+use tonic::{Status, transport::Channel};
 use voice_audio::{Audio, mulaw, resample::resample, wav};
 use voice_proto::{
     audio::v1::{AudioEncoding, AudioFormat},
     worker::v1::{
-        CreateJobRequest, HistoryMessage, ProcessTurnRequest, ProcessTurnResponse, Speaker, TranscribeConfig,
-        TranscribeFlush, TranscribeRequest, TranscribeResponse, Transcript, TurnCompleted, TurnConfig,
-        WatchJobRequest, job_event, process_turn_request, process_turn_response::Event as TurnEvent,
+        TranscribeConfig, TranscribeFlush, TranscribeRequest, TranscribeResponse, Transcript,
         transcribe_request::Payload, worker_service_client::WorkerServiceClient,
     },
 };
-use voice_server::status::reason_of;
 
 use super::*;
 use crate::{
     mesh::eventually,
-    speech::{hosted, spoken, words},
+    speech::{spoken, words},
 };
 
 type Worker = WorkerServiceClient<Channel>;
@@ -245,127 +244,6 @@ async fn silence_is_answered_without_the_provider() {
 }
 
 #[tokio::test]
-async fn a_provider_that_hangs_once_is_asked_a_second_time_and_the_first_request_is_dropped() {
-    let (mesh, mut worker) = canned(Options::default()).await;
-    mesh.groq.faults(json!({ "stt": { "kind": "hang", "count": 1 } })).await.unwrap();
-    let audio = mulaw_said(&SENTENCES[..1]).await;
-    let told = transcribed(&mut worker, [vec![config(false)], pieces(&audio, 800)].concat()).await.unwrap();
-    assert_eq!(told.last().unwrap().text, QUESTION);
-    until_recognitions(&mesh, &["answered", "broken"]).await;
-}
-
-#[tokio::test]
-async fn failures_of_the_provider_have_reasons_and_say_what_waiting_would_do() {
-    let (mesh, mut worker) = canned(Options::default()).await;
-    let audio = mulaw_said(&SENTENCES[..1]).await;
-    let payloads = [vec![config(false)], pieces(&audio, 800)].concat();
-    for (fault, code, reason) in [
-        (
-            json!({ "kind": "status", "status": 429, "retry_after": 30 }),
-            Code::ResourceExhausted,
-            "STT_RATE_LIMITED",
-        ),
-        (json!({ "kind": "status", "status": 500 }), Code::Unavailable, "STT_UNAVAILABLE"),
-        (json!({ "kind": "nonsense" }), Code::Unavailable, "STT_NONSENSE"),
-        (json!({ "kind": "hang" }), Code::DeadlineExceeded, "STT_TIMEOUT"),
-    ] {
-        mesh.groq.faults(json!({ "stt": fault })).await.unwrap();
-        let status = transcribed(&mut worker, payloads.clone()).await.unwrap_err();
-        assert_eq!((status.code(), reason_of(&status).as_deref()), (code, Some(reason)), "{status:?}");
-        if reason == "STT_RATE_LIMITED" {
-            let wait = status.get_details_retry_info().unwrap().retry_delay;
-            assert_eq!(wait, Some(Duration::from_secs(30)));
-        }
-    }
-    mesh.groq.faults(json!({ "stt": null })).await.unwrap();
-    assert_eq!(transcribed(&mut worker, payloads).await.unwrap().last().unwrap().text, QUESTION);
-}
-
-#[tokio::test]
-async fn what_nobody_waits_for_may_fail() {
-    let (mesh, mut worker) = canned(Options::default()).await;
-    mesh.groq.faults(json!({ "stt": { "kind": "status", "status": 500, "count": 1 } })).await.unwrap();
-    let mut line = Line::open(&mut worker, config(true)).await;
-    let audio = mulaw_said(&SENTENCES[..2]).await;
-    line.send(pieces(&audio, 800)).await;
-    until_recognitions(&mesh, &["answered"]).await;
-    line.send([flush(1)]).await;
-    while let Some(transcript) = line.next().await.unwrap() {
-        if transcript.flush_id == 1 {
-            assert_eq!(transcript.text, QUESTION);
-            return;
-        }
-    }
-    panic!("the flush was not answered");
-}
-
-#[tokio::test]
-async fn a_client_that_goes_away_takes_its_requests_with_it() {
-    let (mesh, mut worker) = canned(Options::default()).await;
-    mesh.groq.faults(json!({ "stt": { "kind": "hang" }, "llm": { "kind": "hang" } })).await.unwrap();
-    let line = Line::open(&mut worker, config(false)).await;
-    line.send(pieces(&mulaw_said(&SENTENCES[..1]).await, 800)).await;
-    line.send([flush(1)]).await;
-    // The first request and the one beside it.
-    until_recognitions(&mesh, &["open", "open"]).await;
-    drop(line);
-    until_recognitions(&mesh, &["broken", "broken"]).await;
-    let turn = worker.process_turn(stream::iter([turn_config(QUESTION)])).await.unwrap();
-    let chat = async |state: &str| {
-        eventually(LIMIT, state, async || {
-            let all = mesh.groq.requests().await.ok()?;
-            all.iter().any(|request| request["endpoint"] == "llm" && request["state"] == state).then_some(())
-        })
-        .await
-        .unwrap();
-    };
-    chat("open").await;
-    drop(turn);
-    chat("broken").await;
-}
-
-#[tokio::test]
-async fn wrong_streams_are_refused_with_a_reason_and_the_field() {
-    let (_mesh, mut worker) = canned(Options::default()).await;
-    let audio = |bytes: usize| Payload::Audio(vec![mulaw::SILENCE; bytes].into());
-    let format = |encoding: i32, sample_rate_hertz: i32| {
-        let format = Some(AudioFormat { encoding, sample_rate_hertz });
-        Payload::Config(TranscribeConfig { format, ..TranscribeConfig::default() })
-    };
-    let linear = AudioEncoding::Linear16.into();
-    for (payloads, reason, field) in [
-        (vec![], "MISSING_CONFIG", "payload"),
-        (vec![audio(160)], "MISSING_CONFIG", "payload"),
-        (vec![config(true), config(true)], "REPEATED_CONFIG", "payload"),
-        (vec![format(7, 0)], "INVALID_FIELD", "config.format.encoding"),
-        (vec![format(linear, 96_000)], "INVALID_FIELD", "config.format.sample_rate_hertz"),
-        (vec![format(linear, 16_000), audio(3)], "INVALID_FIELD", "audio"),
-        (vec![config(true), audio(4_001)], "INVALID_FIELD", "audio"),
-        (vec![config(true), flush(0)], "INVALID_FIELD", "flush.flush_id"),
-        ([vec![config(true)], vec![audio(4_000); 125]].concat(), "UTTERANCE_TOO_LONG", "audio"),
-    ] {
-        let status = transcribed(&mut worker, payloads).await.unwrap_err();
-        assert_eq!(reason_of(&status).as_deref(), Some(reason), "{status:?}");
-        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field);
-    }
-    let requests = stream::iter([ProcessTurnRequest {
-        payload: Some(process_turn_request::Payload::Audio(Bytes::new())),
-    }]);
-    let status = worker.process_turn(requests).await.unwrap_err();
-    assert_eq!(reason_of(&status).as_deref(), Some("MISSING_CONFIG"));
-}
-
-#[tokio::test]
-async fn on_the_free_plan_each_utterance_is_one_request() {
-    let (mesh, mut worker) = canned(Options::default().with("GROQ_PLAN", "free")).await;
-    mesh.groq.faults(json!({ "stt": { "kind": "slow", "ms": 1_500 } })).await.unwrap();
-    let audio = mulaw_said(&SENTENCES).await;
-    let told = transcribed(&mut worker, [vec![config(true)], pieces(&audio, 800)].concat()).await.unwrap();
-    assert_eq!((told.len(), &told[0].text[..]), (1, QUESTION));
-    until_recognitions(&mesh, &["answered"]).await;
-}
-
-#[tokio::test]
 async fn a_worker_that_is_asked_to_stop_finishes_what_is_being_said() {
     let (mut mesh, mut worker) = canned(Options::default()).await;
     let mut line = Line::open(&mut worker, config(false)).await;
@@ -387,144 +265,4 @@ async fn a_worker_that_is_asked_to_stop_finishes_what_is_being_said() {
     let last = responses.message().await.unwrap().unwrap().transcript.unwrap();
     assert_eq!((&last.text[..], last.is_final), (QUESTION, true));
     assert_eq!(mesh.child("worker").wait(LIMIT).await.unwrap(), Some(0));
-}
-
-fn turn_config(earlier_text: &str) -> ProcessTurnRequest {
-    let config = TurnConfig { earlier_text: earlier_text.into(), ..history_config() };
-    ProcessTurnRequest { payload: Some(process_turn_request::Payload::Config(config)) }
-}
-
-fn history_config() -> TurnConfig {
-    let say = |speaker: Speaker, content: &str| HistoryMessage {
-        speaker: speaker.into(),
-        content: content.into(),
-        ..HistoryMessage::default()
-    };
-    TurnConfig {
-        language: "en".into(),
-        history: vec![say(Speaker::User, "hello"), say(Speaker::Assistant, "Good morning.")],
-        ..TurnConfig::default()
-    }
-}
-
-/// Everything that comes of a turn: what was told before its end, and the end.
-async fn turn(
-    worker: &mut Worker,
-    requests: Vec<ProcessTurnRequest>,
-) -> Result<(Vec<Transcript>, String, TurnCompleted), Status> {
-    let mut responses = worker.process_turn(stream::iter(requests)).await?.into_inner();
-    let (mut transcripts, mut deltas, mut end) = (Vec::new(), String::new(), None);
-    while let Some(ProcessTurnResponse { event }) = responses.message().await? {
-        assert!(end.is_none(), "something came after the end");
-        match event.unwrap() {
-            TurnEvent::Transcript(transcript) => transcripts.push(transcript),
-            TurnEvent::ReplyDelta(delta) => deltas.push_str(&delta.text),
-            TurnEvent::TurnCompleted(completed) => end = Some(completed),
-        }
-    }
-    Ok((transcripts, deltas, end.unwrap()))
-}
-
-#[tokio::test]
-async fn the_same_words_as_a_recording_in_the_queue_and_as_a_stream_are_the_same_turn() {
-    let (mesh, mut worker) = listening().await;
-    let audio = mulaw_said(&SENTENCES[..2]).await;
-    let mut tasks = JoinSet::new();
-    let recording_uri = hosted(wav::write_mulaw(&audio), &mut tasks).await.unwrap();
-    let history = history_config().history;
-    let job = CreateJobRequest { job_id: "j".into(), recording_uri, history, ..CreateJobRequest::default() };
-    worker.create_job(job).await.unwrap();
-    let watch = WatchJobRequest { job_id: "j".into(), after_sequence: 0 };
-    let mut events = worker.watch_job(watch).await.unwrap().into_inner();
-    let mut completed = None;
-    while let Some(event) = events.message().await.unwrap() {
-        if let Some(job_event::Event::Completed(end)) = event.event.unwrap().event {
-            completed = Some(end);
-        }
-    }
-    let by_job = completed.expect("the job is done");
-    let audio: Vec<_> = pieces(&audio, 800)
-        .into_iter()
-        .map(|payload| {
-            let Payload::Audio(audio) = payload else { unreachable!() };
-            ProcessTurnRequest { payload: Some(process_turn_request::Payload::Audio(audio)) }
-        })
-        .collect();
-    // Without a language, as the job has none.
-    let config = TurnConfig { language: String::new(), ..history_config() };
-    let config = ProcessTurnRequest { payload: Some(process_turn_request::Payload::Config(config)) };
-    let (transcripts, deltas, by_stream) =
-        turn(&mut worker, std::iter::once(config).chain(audio).collect()).await.unwrap();
-
-    assert_eq!(words(&by_job.transcript), SENTENCES[..2].join(" "));
-    assert_eq!((&by_stream.transcript, &by_stream.reply), (&by_job.transcript, &by_job.reply));
-    assert_eq!((&deltas, transcripts.len()), (&by_stream.reply, 1));
-    assert!(transcripts[0].is_final && transcripts[0].text == by_job.transcript);
-    let chats = mesh.groq.chats().await.unwrap();
-    assert_eq!(chats.len(), 2);
-    assert_eq!(chats[0], chats[1], "one prompt, one history, one request");
-    // The recogniser was given the same file in the same form.
-    let [first, second] = &recognitions(&mesh).await[..] else { panic!("not two requests") };
-    for key in ["bytes", "duration_ms", "model", "language", "response_format", "text"] {
-        assert_eq!(first[key], second[key], "{key}");
-    }
-}
-
-#[tokio::test]
-async fn a_turn_without_audio_is_the_reply_to_what_was_said_earlier() {
-    let options = ["--first-token-ms", "0", "--token-ms", "300"].map(str::to_owned).to_vec();
-    let (mesh, mut worker) = canned(Options { groq_args: options, ..Options::default() }).await;
-    let mut responses =
-        worker.process_turn(stream::iter([turn_config(QUESTION)])).await.unwrap().into_inner();
-    let Some(TurnEvent::Transcript(transcript)) = responses.message().await.unwrap().unwrap().event else {
-        panic!("no transcript")
-    };
-    assert_eq!((&transcript.text[..], transcript.is_final), (QUESTION, true));
-    let Some(TurnEvent::ReplyDelta(delta)) = responses.message().await.unwrap().unwrap().event else {
-        panic!("no reply")
-    };
-    assert!(ANSWER.starts_with(&delta.text), "{delta:?}");
-    let chat = mesh.groq.requests().await.unwrap().into_iter().find(|request| request["endpoint"] == "llm");
-    let chat = chat.unwrap();
-    assert_eq!(chat["state"], "open", "the first words came while the others were being written");
-    assert_eq!(chat["messages"].as_array().unwrap().len(), 4, "{chat}");
-    let mut last = None;
-    while let Some(response) = responses.message().await.unwrap() {
-        last = response.event;
-    }
-    let wanted =
-        TurnCompleted { transcript: QUESTION.into(), reply: ANSWER.into(), ..TurnCompleted::default() };
-    assert_eq!(last, Some(TurnEvent::TurnCompleted(wanted)));
-    assert!(recognitions(&mesh).await.is_empty());
-}
-
-#[tokio::test]
-async fn a_turns_time_begins_when_the_caller_has_finished_and_nothing_said_is_no_turn() {
-    let (mesh, mut worker) = canned(Options::default()).await;
-    mesh.groq.faults(json!({ "llm": { "kind": "hang" } })).await.unwrap();
-    let short = TurnConfig {
-        earlier_text: QUESTION.into(),
-        turn_timeout: Some(prost_types::Duration { seconds: 0, nanos: 300_000_000 }),
-        ..TurnConfig::default()
-    };
-    let (requests, sent) = mpsc::channel(10);
-    let config = ProcessTurnRequest { payload: Some(process_turn_request::Payload::Config(short)) };
-    requests.send(config).await.unwrap();
-    let mut responses = worker.process_turn(received(sent)).await.unwrap().into_inner();
-    // Longer than the turn may take.
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    drop(requests);
-    let first = responses.message().await.unwrap().unwrap();
-    assert!(matches!(first.event, Some(TurnEvent::Transcript(_))), "{first:?}");
-    let status = responses.message().await.unwrap_err();
-    assert_eq!(
-        (status.code(), reason_of(&status).as_deref()),
-        (Code::DeadlineExceeded, Some("TURN_DEADLINE"))
-    );
-    let silence = process_turn_request::Payload::Audio(vec![mulaw::SILENCE; 4_000].into());
-    let config =
-        ProcessTurnRequest { payload: Some(process_turn_request::Payload::Config(TurnConfig::default())) };
-    let (_, deltas, end) =
-        turn(&mut worker, vec![config, ProcessTurnRequest { payload: Some(silence) }]).await.unwrap();
-    assert_eq!((deltas, end), (String::new(), TurnCompleted::default()));
 }
