@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use voice_audio::{mulaw, resample::resample, wav};
 use voice_proto::{
     relay::v1::ConverseConfig,
@@ -20,7 +20,7 @@ use voice_proto::{
         TranscribeRequest, TurnConfig, process_turn_request, transcribe_request,
     },
 };
-use voice_server::methods::METHODS;
+use voice_server::{methods::METHODS, status::reason_of};
 
 use super::*;
 use crate::{
@@ -226,6 +226,27 @@ async fn whoever_hangs_up_ends_the_request_that_was_made_for_him() {
         }
     }
     assert!(!mesh.child("tts").log().contains("an engine failed"), "it was given up, not cancelled");
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_in_mid_stream_ends_the_request_that_was_made_for_it() {
+    let mesh = calm().await;
+    // Each would be waited for several times as long.
+    let deadline = Duration::from_secs(1);
+    for (rpc, endpoint, patience) in [
+        (Rpc::Transcribe, "stt", Duration::from_secs(4)),
+        (Rpc::ProcessTurn, "stt", Duration::from_secs(4)),
+        (Rpc::ProcessTurn, "llm", Duration::from_secs(3)),
+    ] {
+        mesh.groq.faults(json!({ "stt": null, "llm": null })).await.unwrap();
+        mesh.groq.faults(json!({ endpoint: { "kind": "hang" } })).await.unwrap();
+        let before = asked(&mesh, endpoint).await.len();
+        let late = rpc.ask(&mesh, Some(deadline)).await.unwrap_err();
+        let told = (late.code(), reason_of(&late).unwrap_or_default());
+        assert_eq!(told, (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".to_owned()), "{rpc:?} {endpoint}");
+        let broken = newest(&mesh, endpoint, before, "broken").await;
+        assert!(duration(&broken) < patience, "{rpc:?}: {endpoint} was given up, not ended: {broken}");
+    }
 }
 
 #[tokio::test]
