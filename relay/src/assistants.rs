@@ -30,7 +30,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use voice_call::{Config as CallConfig, Phrases};
 
-use crate::{config::is_e164, doors::Door, greeting::Greeting, toolbox::BuiltIn};
+use crate::{callers::CallerLimits, config::is_e164, doors::Door, greeting::Greeting, toolbox::BuiltIn};
 
 /// What the assistant is told about itself unless the operator says otherwise.
 const DEFAULT_PROMPT: &str = "You are a friendly assistant on the telephone. Answer in one to three short spoken \
@@ -62,6 +62,8 @@ pub struct Assistant {
     pub transfer_targets: BTreeMap<String, String>,
     /// Name of the server of the operator's own tools.
     pub tool_server: Option<String>,
+    /// How often one number may call.
+    pub caller_limits: CallerLimits,
     /// Whether the operator chose the fillers, so that no language changes them.
     has_own_fillers: bool,
 }
@@ -152,6 +154,8 @@ struct Settings {
     transfer_targets: Option<BTreeMap<String, String>>,
     transfer: Option<String>,
     tool_server: Option<String>,
+    max_calls_per_caller: Option<u32>,
+    max_calls_per_caller_hour: Option<u32>,
 }
 
 // === impl Assistants ===
@@ -246,6 +250,7 @@ impl Assistant {
             tools: Vec::new(),
             transfer_targets: BTreeMap::new(),
             tool_server: None,
+            caller_limits: CallerLimits::default(),
             has_own_fillers: false,
         }
     }
@@ -270,6 +275,8 @@ impl Assistant {
             transfer_targets,
             transfer,
             tool_server,
+            max_calls_per_caller,
+            max_calls_per_caller_hour,
         } = settings;
         let wrong = |key, message: &str| wrong(name, key, message);
         match door.as_deref() {
@@ -320,6 +327,14 @@ impl Assistant {
         set(&mut self.call.no_input_after, no_input_seconds.map(Duration::from_secs));
         set(&mut self.call.max_call, max_call_seconds.map(Duration::from_secs));
         set(&mut self.call.max_turns, max_turns);
+        if max_calls_per_caller == Some(0) || max_calls_per_caller_hour == Some(0) {
+            return Err(wrong("max_calls_per_caller", "limits must be above zero"));
+        }
+        let CallerLimits { at_once, an_hour } = self.caller_limits;
+        self.caller_limits = CallerLimits {
+            at_once: max_calls_per_caller.or(at_once),
+            an_hour: max_calls_per_caller_hour.or(an_hour),
+        };
         self.with_tools(name, place, tools, transfer_targets, tool_server)
     }
 

@@ -9,6 +9,7 @@ use voice_server::{
     ServerConfig,
     config::{Env, Problems, is_loopback_url},
 };
+use voice_webhook::{InvalidWebhook, Webhook};
 
 use crate::{
     assistants::{Assistants, ToolServer},
@@ -60,6 +61,8 @@ pub struct Config {
     pub secret_key: SecretString,
     /// Who answers.
     pub assistants: Assistants,
+    /// Who is told of messages that callers leave.
+    pub message_webhook: Option<Webhook>,
     /// Servers of operators' own tools, by name.
     pub tool_servers: BTreeMap<String, ToolServer>,
     /// Calls at the same time.
@@ -142,6 +145,7 @@ impl Config {
                 }
                 BTreeMap::new()
             });
+        let message_webhook = message_webhook(&mut env);
         let relay_url = env.text_or("SIGNALWIRE_RELAY_URL", "wss://relay.signalwire.com");
         let public_base_url = env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080");
         if !is_loopback_url(&relay_url) && is_loopback_url(&public_base_url) {
@@ -191,6 +195,7 @@ impl Config {
             secret_key: env.long_secret("VOICE_SECRET_KEY", 16),
             assistants,
             tool_servers,
+            message_webhook,
             max_calls,
             token_calls: env.number_or("TOKEN_CALLS", max_calls as u64, 1..=100_000) as usize,
             fallback_number,
@@ -222,6 +227,29 @@ fn advertise_addr(env: &mut Env, server: &ServerConfig) -> String {
     }
     let scheme = if server.tls.is_for_servers() { "https" } else { "http" };
     env.url_or("RELAY_ADVERTISE_ADDR", &format!("{scheme}://{listen_addr}"))
+}
+
+fn message_webhook(env: &mut Env) -> Option<Webhook> {
+    let (url, secret) = (env.optional("MESSAGE_WEBHOOK_URL"), env.optional_secret("MESSAGE_WEBHOOK_SECRET"));
+    let (url, secret) = match (url, secret) {
+        (None, None) => return None,
+        (Some(url), Some(secret)) => (url, secret),
+        (Some(_), None) | (None, Some(_)) => {
+            env.problem("MESSAGE_WEBHOOK_URL, MESSAGE_WEBHOOK_SECRET", "are of use together only: set both");
+            return None;
+        }
+    };
+    match Webhook::new(&url, &secret) {
+        Ok(webhook) => Some(webhook),
+        Err(error) => {
+            let name = match error {
+                InvalidWebhook::Url => "MESSAGE_WEBHOOK_URL",
+                InvalidWebhook::Secret => "MESSAGE_WEBHOOK_SECRET",
+            };
+            env.problem(name, error.to_string());
+            None
+        }
+    }
 }
 
 /// Where replies are begun before it is certain what they answer.

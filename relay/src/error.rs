@@ -39,6 +39,12 @@ pub enum Error {
     /// A token has as many calls as it may.
     #[error("the token has as many live calls as TOKEN_CALLS allows")]
     TokenCallsAtLimit,
+    /// The number calls too often.
+    #[error("this number has as many calls as its assistant allows it")]
+    CallerAtLimit {
+        /// Until it may call again.
+        wait: Duration,
+    },
     /// The relay is being stopped.
     #[error("the relay is being stopped and places no more calls")]
     Draining,

@@ -4,6 +4,7 @@
 
 mod adapters;
 mod assistants;
+mod callers;
 mod config;
 mod doors;
 mod error;
@@ -13,6 +14,7 @@ mod journal;
 mod kept;
 mod leg;
 mod media;
+mod messages;
 mod outbound;
 mod phrases;
 mod ports;
@@ -49,6 +51,7 @@ use crate::{
     grpc::Peers,
     kept::{KeptCall, Ledger},
     media::MediaDesk,
+    messages::Postman,
     outbound::DialPlan,
     phrases::{Keeper, PhraseBook},
     registry::Registry,
@@ -75,6 +78,7 @@ pub struct Relay {
     phrases: Arc<PhraseBook>,
     keeper: Keeper,
     servers: Arc<Servers>,
+    postman: Postman,
 }
 
 impl Relay {
@@ -119,12 +123,15 @@ impl Relay {
         let (kept_sender, kept) = oneshot::channel();
         let servers = Arc::new(Servers::connect(&config.tool_servers, &config.server.client)?);
         let api = grpc::Api::new(registry.clone(), orders_sender, plan.clone(), desk.clone(), peers);
+        let (messages, postman) =
+            messages::open(clips.clone(), config.public_base_url.clone(), config.message_webhook.clone());
         let tools = Tools {
             turns: Arc::new(JobTurns::new(jobs)),
             ears: worker.clone(),
             speech: speech.clone(),
             phrases: phrases.clone(),
             servers: servers.clone(),
+            messages,
             plan: plan.clone(),
             fallback_number: config.fallback_number.clone(),
             is_voice_sticky: config.is_voice_sticky,
@@ -151,7 +158,19 @@ impl Relay {
         };
         let keeper = Keeper { assistants, speech, pace: config.phrase_pace, recorded, clips };
         let resumption = Resumption { ledger, connection, kept: kept_sender };
-        Ok(Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper, servers })
+        Ok(Self {
+            config,
+            listener,
+            api,
+            switchboard,
+            resumption,
+            scribe,
+            events,
+            phrases,
+            keeper,
+            servers,
+            postman,
+        })
     }
 
     /// Conducts calls until `shutdown` completes; then live calls finish their turn and say goodbye.
@@ -159,8 +178,19 @@ impl Relay {
     /// # Errors
     /// When the credentials are refused, or the server fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { config, listener, api, switchboard, resumption, scribe, events, phrases, keeper, servers } =
-            self;
+        let Self {
+            config,
+            listener,
+            api,
+            switchboard,
+            resumption,
+            scribe,
+            events,
+            phrases,
+            keeper,
+            servers,
+            postman,
+        } = self;
         let (drain, calls_over) = (CancellationToken::new(), CancellationToken::new());
         // Watchers of calls that are over end by themselves; others have had their time.
         let last = ServerConfig { drain_timeout: LAST_WATCHERS, ..config.server.clone() };
@@ -171,6 +201,7 @@ impl Relay {
         let mut writing = JoinSet::new();
         writing.spawn(scribe.run(written.clone()));
         background.spawn(async move { servers.keep().await });
+        background.spawn(postman.run());
         let calls = switchboard.run(events, drain.clone());
         let serving = server.serve(listener, calls_over.clone().cancelled_owned());
         let mut connecting = JoinSet::new();

@@ -119,6 +119,13 @@ pub(crate) enum LineEvent {
         /// The audio, in order: several pieces if the recording was broken.
         recordings: Vec<Recording>,
     },
+    /// The caller hangs up while he speaks; of interest only to those who keep what he says.
+    UtteranceCut {
+        /// The id that the call knows it by.
+        utterance: UtteranceId,
+        /// The audio, where it is recorded.
+        recordings: Vec<Recording>,
+    },
     /// The caller has begun to speak, and this is what he says, as he says it. That he has finished is an event of the call.
     UtteranceOpened {
         /// The id that the call knows it by.

@@ -23,6 +23,8 @@ voice_server::reasons! {
     CALLS_AT_LIMIT: ResourceExhausted, retry 5000;
     /// A token has as many calls as it may.
     TOKEN_CALLS_AT_LIMIT: ResourceExhausted, retry 5000;
+    /// The number calls too often.
+    CALLER_AT_LIMIT: ResourceExhausted, retry told;
     /// The relay is being stopped.
     RELAY_DRAINING: Unavailable, retry 5000;
     /// The number may not be called.

@@ -1,5 +1,6 @@
 //! Drives one call: executes what the core decides, and tells it what happens. No policy lives here.
 
+mod message;
 mod sounds;
 mod tools;
 mod turns;
@@ -20,10 +21,12 @@ use voice_call::{
     SpeculationOutcome, State, TurnId, UtteranceId, invariants::Invariants,
 };
 
+use self::message::Copied;
 use crate::{
     assistants::Assistant,
     journal::Played,
     kept::{KeptMessage, Page, Stage},
+    messages::MessageDesk,
     outbound::DialPlan,
     phrases::PhraseBook,
     ports::{
@@ -52,6 +55,8 @@ pub(crate) struct Tools {
     pub phrases: Arc<PhraseBook>,
     /// Operators' own functions.
     pub servers: Arc<dyn ToolServers>,
+    /// Takes in what callers leave.
+    pub messages: MessageDesk,
     /// Which numbers may be called.
     pub plan: Arc<DialPlan>,
     /// Where callers go when turn after turn fails.
@@ -81,6 +86,8 @@ pub(crate) struct Session {
     /// Who speaks in a playback that has not started to sound.
     played: HashMap<PlaybackId, Vec<Played>>,
     utterances: HashMap<UtteranceId, Utterance>,
+    /// What he says of a message, where the line gives its audio; `None` unless he is leaving one.
+    message: Option<HashMap<UtteranceId, Copied>>,
     /// The one that is going on, where the line gives its audio.
     open: Option<UtteranceId>,
     /// Turns that are worked on, with the newest request of each to the language model.
@@ -135,6 +142,7 @@ impl Session {
             makers: HashMap::new(),
             played: HashMap::new(),
             utterances: HashMap::new(),
+            message: None,
             open: None,
             turns: HashMap::new(),
             tool_calls: HashMap::new(),
@@ -219,7 +227,11 @@ impl Session {
                 self.keep(utterance, Utterance::Recorded(recordings));
                 self.call.handle(now(), Event::UtteranceEnded { utterance });
             }
-            Some(LineEvent::UtteranceOpened { utterance, audio }) => self.listen(utterance, audio),
+            Some(LineEvent::UtteranceCut { utterance, recordings }) => self.cut_off(utterance, recordings),
+            Some(LineEvent::UtteranceOpened { utterance, audio }) => {
+                let audio = self.copied(utterance, audio);
+                self.listen(utterance, audio);
+            }
             Some(LineEvent::Degraded(reason)) => self.note(Notice::Degraded { reason }),
         }
     }
@@ -271,6 +283,8 @@ impl Session {
             Command::StartTurn(request) => self.start_turn(request),
             Command::CancelTurn { turn } => self.cancel_turn(turn),
             Command::CallTool { turn, call } => self.call_tool(turn, call),
+            Command::TakeMessage => self.message = Some(HashMap::new()),
+            Command::KeepMessage { turn, utterances } => self.keep_message(turn, &utterances),
             Command::ExpectDigits { most } => self.tell(LineCommand::ExpectDigits { most }).await,
             Command::CancelTool { turn, tool_call } => {
                 if let Some(task) = self.tool_calls.remove(&(turn, tool_call)) {

@@ -187,6 +187,8 @@ impl Switchboard {
             return;
         }
         let assistant = self.assistants.of(&received.context, &received.to);
+        // Another relay is not to take whoever calls too often.
+        let has_room = has_room && self.admit(lines, &assistant, &received.from).is_ok();
         let (platform, events) = mpsc::channel(LINE_QUEUE);
         let CallReceived { leg, context, from, to } = received;
         let (call_id, client) = (self.new_call_id(), self.client.clone());
@@ -262,6 +264,7 @@ impl Switchboard {
         self.check_room(lines, is_draining, by.as_deref())?;
         let Converse { context, caller_number, called_number, instructions } = converse;
         let assistant = self.assistants.of(&context, &called_number);
+        self.admit(lines, &assistant, &caller_number)?;
         let mut config = self.stream.config_of(&assistant);
         config.instructions.extend(instructions);
         // Nobody could hand it over.
@@ -282,6 +285,13 @@ impl Switchboard {
         };
         lines.spawn(call_id, &record, platform, session, work);
         Ok(record)
+    }
+
+    /// Whether a number may have another call now.
+    fn admit(&self, lines: &mut Lines, assistant: &Assistant, number: &str) -> Result<(), Error> {
+        let is_his = |call: &&Arc<CallRecord>| call.origin != Origin::Placed && call.caller_number == number;
+        let live = self.registry.live().iter().filter(is_his).count();
+        lines.callers.admit(number, live, assistant.caller_limits, Timestamp::now())
     }
 
     fn check_room(&self, lines: &Lines, is_draining: bool, by: Option<&str>) -> Result<(), Error> {

@@ -28,6 +28,8 @@ pub enum BuiltIn {
     SendDigits,
     /// Has the caller press keys.
     CollectDigits,
+    /// Has the caller leave a message.
+    TakeMessage,
 }
 
 /// What the model wants, with arguments that make sense in themselves.
@@ -37,6 +39,7 @@ pub(crate) enum Wish {
     Transfer { target: String },
     SendDigits { digits: String },
     CollectDigits { prompt: String, most: usize },
+    TakeMessage { prompt: String },
 }
 
 #[derive(Deserialize)]
@@ -55,9 +58,15 @@ struct CollectArguments {
     max_digits: usize,
 }
 
+#[derive(Deserialize)]
+struct MessageArguments {
+    prompt: String,
+}
+
 impl BuiltIn {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::EndCall, Self::TransferCall, Self::SendDigits, Self::CollectDigits];
+    pub const ALL: [Self; 5] =
+        [Self::EndCall, Self::TransferCall, Self::SendDigits, Self::CollectDigits, Self::TakeMessage];
 
     /// The one of this name.
     pub fn find(name: &str) -> Option<Self> {
@@ -71,6 +80,7 @@ impl BuiltIn {
             Self::TransferCall => "transfer_call",
             Self::SendDigits => "send_digits",
             Self::CollectDigits => "collect_digits",
+            Self::TakeMessage => "take_message",
         }
     }
 
@@ -78,7 +88,7 @@ impl BuiltIn {
     pub(crate) fn needs_trunk(self) -> bool {
         match self {
             Self::TransferCall | Self::SendDigits => true,
-            Self::EndCall | Self::CollectDigits => false,
+            Self::EndCall | Self::CollectDigits | Self::TakeMessage => false,
         }
     }
 
@@ -104,6 +114,11 @@ impl BuiltIn {
                     "prompt": { "type": "string", "description": "what to ask the caller" },
                     "max_digits": { "type": "integer", "minimum": 1, "maximum": MOST_KEYS },
                 }),
+            ),
+            Self::TakeMessage => (
+                "Records a message of the caller once he has heard your reply, and passes it on. Then you are told what \
+                 he said.",
+                json!({ "prompt": { "type": "string", "description": "what to ask the caller" } }),
             ),
         };
         let required: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
@@ -133,14 +148,21 @@ impl BuiltIn {
             }
             Self::CollectDigits => {
                 let CollectArguments { prompt, max_digits } = parse(arguments)?;
-                let is_speakable = (1..=LONGEST_PROMPT).contains(&prompt.trim().chars().count());
-                if !is_speakable || !(1..=MOST_KEYS).contains(&max_digits) {
+                if !is_speakable(&prompt) || !(1..=MOST_KEYS).contains(&max_digits) {
                     return Err(INVALID);
                 }
                 Ok(Wish::CollectDigits { prompt, most: max_digits })
             }
+            Self::TakeMessage => {
+                let MessageArguments { prompt } = parse(arguments)?;
+                if is_speakable(&prompt) { Ok(Wish::TakeMessage { prompt }) } else { Err(INVALID) }
+            }
         }
     }
+}
+
+fn is_speakable(prompt: &str) -> bool {
+    (1..=LONGEST_PROMPT).contains(&prompt.trim().chars().count())
 }
 
 const INVALID: &str = "TOOL_ARGUMENTS_INVALID";

@@ -12,10 +12,22 @@ use voice_server::config::Env;
 
 /// Which crates of this workspace a crate may name. Services never name each other; the call core knows only words;
 /// the simulators share nothing with the clients that are tested against them.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     (
         "relay",
-        &["audio", "call", "clips", "jobs", "ledger", "proto", "server", "signalwire", "speech", "transcode"],
+        &[
+            "audio",
+            "call",
+            "clips",
+            "jobs",
+            "ledger",
+            "proto",
+            "server",
+            "signalwire",
+            "speech",
+            "transcode",
+            "webhook",
+        ],
     ),
     ("worker", &["audio", "groq", "jobs", "proto", "quota", "server", "signalwire", "speech", "transcode"]),
     ("tts", &["audio", "clips", "groq", "proto", "quota", "server", "speech", "transcode"]),
@@ -34,6 +46,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("voice-sim", &["audio"]),
     ("voice-speech", &[]),
     ("voice-transcode", &["audio"]),
+    ("voice-webhook", &[]),
     ("tests", &["audio", "proto"]),
 ];
 
@@ -42,7 +55,7 @@ const PLACES: [(&str, &[&str]); 10] = [
     ("deadpool", &["voice-jobs", "voice-redis"]),
     ("deadpool-redis", &["voice-jobs", "voice-ledger", "voice-quota", "voice-redis"]),
     ("tokio-tungstenite", &["bench", "voice-signalwire", "voice-sim"]),
-    ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "tests"]),
+    ("reqwest", &["voice-groq", "voice-signalwire", "voice-sim", "voice-webhook", "tests"]),
     ("rodio", &["voice-audio"]),
     ("rubato", &["voice-audio"]),
     ("rten", &["tts"]),

@@ -95,6 +95,9 @@ impl Screen {
             Event::TurnFailed(failed) => {
                 (Colour::Warning, format!("turn {} failed: {}", failed.turn_id, failed.reason))
             }
+            Event::MessageLeft(left) => {
+                (Colour::Caller, format!("message    {}", left.recording_urls.join(" ")))
+            }
             Event::ToolCalled(called) => {
                 (Colour::Dim, format!("tool       {}({})", called.name, called.arguments))
             }

@@ -3,6 +3,7 @@
 mod draft;
 mod hearing;
 mod interruption;
+mod message;
 mod requests;
 mod resumption;
 mod screening;

@@ -252,6 +252,15 @@ pub enum Command {
         /// What.
         call: ToolCall,
     },
+    /// Keep what the caller says from now on: he leaves a message.
+    TakeMessage,
+    /// The message is complete, or the call is over: these are its pieces. Without any there is none.
+    KeepMessage {
+        /// The turn in which it was asked for; there is one message at most in each.
+        turn: TurnId,
+        /// In order.
+        utterances: Vec<UtteranceId>,
+    },
     /// The caller is expected to press so many keys in a row; 1 when none are expected.
     ExpectDigits {
         /// How many at most.

@@ -164,6 +164,8 @@ impl Invariants {
             | Command::CallTool { .. }
             | Command::CancelTool { .. }
             | Command::ExpectDigits { .. }
+            | Command::TakeMessage
+            | Command::KeepMessage { .. }
             | Command::Transfer { .. }
             | Command::Report(_) => {}
         }

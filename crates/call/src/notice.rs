@@ -209,6 +209,13 @@ pub enum Notice {
         /// Stable reason, where it was refused or failed; else empty.
         reason: &'static str,
     },
+    /// The caller has left a message.
+    MessageLeft {
+        /// The turn in which it was asked for.
+        turn: TurnId,
+        /// Where it can be fetched, piece by piece.
+        recordings: Vec<String>,
+    },
     /// Sound has started to reach the caller.
     PlaybackStarted {
         /// The playback.

@@ -53,6 +53,11 @@ pub enum Tool {
         /// After so many keys it is over; `#` ends it sooner.
         most: usize,
     },
+    /// Have the caller leave a message, once the reply has been heard.
+    TakeMessage {
+        /// What the caller is asked, where the reply does not.
+        prompt: String,
+    },
     /// Somebody outside does it, and tells what came of it.
     External,
     /// It cannot be done.
@@ -148,7 +153,9 @@ impl ToolAsk {
     /// Whether it is done after the reply, so that nobody waits for a result.
     pub(crate) fn is_act(&self) -> bool {
         match self.tool {
-            Tool::EndCall | Tool::Transfer { .. } | Tool::SendDigits { .. } => true,
+            Tool::EndCall | Tool::Transfer { .. } | Tool::SendDigits { .. } | Tool::TakeMessage { .. } => {
+                true
+            }
             Tool::CollectDigits { .. } | Tool::External | Tool::Refused { .. } => false,
         }
     }

@@ -258,6 +258,7 @@ impl RecordingLine {
             Some(News::Call(event)) => {
                 if event == Event::HungUp {
                     self.is_listening = false;
+                    self.cut_utterance().await;
                 }
                 self.tell(event).await;
             }

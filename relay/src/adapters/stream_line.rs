@@ -347,6 +347,9 @@ impl StreamLine {
         self.is_listening = false;
         self.is_hanging_up = false;
         if !std::mem::replace(&mut self.is_over, true) {
+            if let Some(utterance) = self.ear.end() {
+                self.told.push(LineEvent::UtteranceCut { utterance, recordings: Vec::new() });
+            }
             self.tell(event);
         }
     }

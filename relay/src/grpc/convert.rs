@@ -317,6 +317,9 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
         Notice::DigitsSent { digits } => Event::DigitsSent(pb::DigitsSent { digits }),
         Notice::TransferConnected => Event::TransferConnected(pb::TransferConnected {}),
         Notice::TransferFailed => Event::TransferFailed(pb::TransferFailed {}),
+        Notice::MessageLeft { turn, recordings } => {
+            Event::MessageLeft(pb::MessageLeft { message_id: turn.to_string(), recording_urls: recordings })
+        }
         Notice::ToolCalled { turn, tool_call, name, arguments } => Event::ToolCalled(pb::ToolCalled {
             turn_id: turn.to_string(),
             tool_call_id: tool_call,

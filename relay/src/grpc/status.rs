@@ -26,6 +26,7 @@ impl ServiceError for Error {
             Self::RequestIdReused => reason::REQUEST_ID_REUSED,
             Self::CallsAtLimit => reason::CALLS_AT_LIMIT,
             Self::TokenCallsAtLimit => reason::TOKEN_CALLS_AT_LIMIT,
+            Self::CallerAtLimit { .. } => reason::CALLER_AT_LIMIT,
             Self::Draining => reason::RELAY_DRAINING,
             Self::MissingConfig => MISSING_CONFIG,
             Self::RepeatedConfig => REPEATED_CONFIG,
@@ -50,6 +51,7 @@ impl ServiceError for Error {
             | Self::CallOverloaded
             | Self::CallsAtLimit
             | Self::TokenCallsAtLimit
+            | Self::CallerAtLimit { .. }
             | Self::Draining
             | Self::TooLarge(_)
             | Self::IdleTimeout
@@ -69,7 +71,7 @@ impl ServiceError for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match (self, self.reason().retry) {
-            (Self::DialCapReached { wait }, _) => Some(*wait),
+            (Self::DialCapReached { wait } | Self::CallerAtLimit { wait }, _) => Some(*wait),
             (_, Retry::After(delay)) => Some(delay),
             (_, Retry::Never | Retry::Told) => None,
         }

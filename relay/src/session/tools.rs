@@ -53,6 +53,7 @@ impl Session {
             }
             Wish::SendDigits { digits } => Ok(Tool::SendDigits { digits }),
             Wish::CollectDigits { prompt, most } => Ok(Tool::CollectDigits { prompt, most }),
+            Wish::TakeMessage { prompt } => Ok(Tool::TakeMessage { prompt }),
         }
     }
 

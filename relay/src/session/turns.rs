@@ -7,7 +7,7 @@ use super::{Done, Session};
 use crate::ports::{LiveAudio, Turn, Utterance};
 
 /// Utterances that a turn may still be about. What older ones said is known.
-const KEPT: u32 = 8;
+const KEPT: u32 = 32;
 
 impl Session {
     /// Keeps what the caller said for the turns that will be about it.

@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet};
 use voice_signalwire::Leg;
 
-use crate::{adapters::trunk::Platform, registry::CallRecord, session::Session};
+use crate::{adapters::trunk::Platform, callers::Callers, registry::CallRecord, session::Session};
 
 /// Calls that were passed on and may come back.
 const PASSED: usize = 256;
@@ -22,6 +22,8 @@ pub(super) struct Lines {
     pub(super) live: HashSet<String>,
     pub(super) sessions: JoinSet<String>,
     pub(super) passed: VecDeque<String>,
+    /// How often numbers have called.
+    pub(super) callers: Callers,
 }
 
 impl Lines {

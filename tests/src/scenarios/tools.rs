@@ -8,10 +8,14 @@ use std::{
 
 use futures::stream::{self, BoxStream, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
 use tonic::{Request, Response, Status, transport::Server};
 use voice_proto::{
-    relay::v1::{CallState, EndReason, GetCallRequest, ToolOutcome},
+    relay::v1::{CallState, EndReason, GetCallRequest, ListCallsRequest, ToolOutcome},
     tool::v1::{
         CallToolRequest, CallToolResponse, ListToolsRequest, ListToolsResponse, Tool, ToolProgress,
         ToolResult,
@@ -21,7 +25,10 @@ use voice_proto::{
 };
 
 use super::{clients::PYTHON, *};
-use crate::mesh::{eventually, free_port};
+use crate::{
+    mesh::{eventually, free_port},
+    phone::loopback_client,
+};
 
 const DOORS: [&str; 2] = ["recording", "stream"];
 const SALES: &str = "+15553330000";
@@ -330,4 +337,137 @@ async fn the_tool_server_in_python_is_called_by_the_model() {
     assert_eq!(watch.until(LIMIT, ended).await.unwrap(), (ToolOutcome::Done, String::new()));
     watch.until(LIMIT, listening).await.unwrap();
     assert_eq!(replies(&watch), ["It was shipped yesterday."]);
+}
+
+/// An HTTP server of the operator's, which fails once and then takes what it is sent: headers and body of each request.
+async fn inbox() -> (String, Arc<Mutex<Vec<(String, String)>>>, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let taken: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let (sink, mut serving) = (taken.clone(), JoinSet::new());
+    serving.spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            let (head, body) = loop {
+                let mut piece = [0; 4_096];
+                let length = socket.read(&mut piece).await.unwrap();
+                request.extend_from_slice(&piece[..length]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head
+                    .lines()
+                    .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                if Some(body.len()) == length {
+                    break (head.to_owned(), body.to_owned());
+                }
+            };
+            sink.lock().unwrap().push((head, body));
+            let status = if sink.lock().unwrap().len() == 1 { "503 Busy" } else { "204 Taken" };
+            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (url, taken, serving)
+}
+
+#[tokio::test]
+async fn a_caller_leaves_a_message_which_is_kept_and_told_of() {
+    for door in DOORS {
+        let (url, taken, _serving) = inbox().await;
+        let options = Options::default()
+            .with("MESSAGE_WEBHOOK_URL", &url)
+            .with("MESSAGE_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let mesh = assisted(door, &with_tools("'take_message'"), options).await;
+        let asked = called("", "take_message", json!({ "prompt": "Please leave your message." }));
+        mesh.groq.lines(json!([asked])).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        let call_id = mesh.newest_call().await.unwrap();
+        caller.say(QUESTION).await.unwrap();
+        assert_eq!(
+            watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap(),
+            "Please leave your message."
+        );
+        watch.until(LIMIT, finished(PlaybackKind::Reply)).await.unwrap();
+        // What he says from now on is his message, whatever it is.
+        mesh.groq.script(&[(QUESTION, "Thank you, I will pass it on.")]).await.unwrap();
+        let spoken = caller.say("please call me back").await.unwrap();
+        let recordings = watch.until(LIMIT, left).await.unwrap();
+        let said = watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap();
+        assert_eq!(said, "Thank you, I will pass it on.", "{door}");
+        let wav = loopback_client().get(&recordings[0]).send().await.unwrap().error_for_status().unwrap();
+        let heard = voice_audio::wav::read(&wav.bytes().await.unwrap()).unwrap();
+        assert!(
+            heard.duration() + Duration::from_millis(500) > spoken,
+            "{door}: {:?} of {spoken:?}",
+            heard.duration()
+        );
+        let posts = eventually(LIMIT, "the webhook", async || {
+            let posts = taken.lock().unwrap().clone();
+            (posts.len() == 2).then_some(posts)
+        });
+        let posts = posts.await.unwrap();
+        assert_eq!(posts[0], posts[1], "the same again, until it is taken");
+        let body: Value = serde_json::from_str(&posts[1].1).unwrap();
+        assert_eq!((&body["type"], &body["data"]["call_id"]), (&json!("message.left"), &json!(call_id)));
+        assert_eq!(body["data"]["recording_urls"], json!(recordings));
+        assert_eq!(body["data"]["caller_number"], "+15551110000");
+        let head = posts[1].0.to_lowercase();
+        assert!(head.contains("webhook-id: ") && head.contains("webhook-signature: v1,"), "{head}");
+        assert_eq!(mesh.phone.violations().await.unwrap(), Vec::<Value>::new());
+    }
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_has_left_his_message_all_the_same() {
+    for door in DOORS {
+        let mesh = assisted(door, &with_tools("'take_message'"), Options::default()).await;
+        let asked = called("", "take_message", json!({ "prompt": "Please leave your message." }));
+        mesh.groq.lines(json!([asked])).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        caller.say(QUESTION).await.unwrap();
+        watch.until(LIMIT, finished(PlaybackKind::Reply)).await.unwrap();
+        caller.say("please call me back as soon as you can").await.unwrap();
+        watch.until(LIMIT, |event| matches!(event, Event::SpeechStarted(_)).then_some(())).await.unwrap();
+        caller.hang_up().await.unwrap();
+        let recordings = watch.until(LIMIT, left).await.unwrap();
+        assert_eq!(recordings.len(), 1, "{door}");
+        watch.to_end(LIMIT).await.unwrap();
+    }
+}
+
+fn left(event: &Event) -> Option<Vec<String>> {
+    match event {
+        Event::MessageLeft(left) => Some(left.recording_urls.clone()),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_number_calls_only_as_often_as_it_may() {
+    let file = "[default]\nmax_calls_per_caller = 1\nmax_calls_per_caller_hour = 2\n";
+    let mesh = assisted("recording", file, Options::default()).await;
+    let (first, mut watch) = greeted(&mesh).await;
+    for _ in 0..2 {
+        let (second, mut turned_away) = rung(&mesh).await;
+        turned_away.until(LIMIT, started(PlaybackKind::Busy)).await.unwrap();
+        turned_away.to_end(LIMIT).await.unwrap();
+        drop(second);
+    }
+    first.hang_up().await.unwrap();
+    watch.to_end(LIMIT).await.unwrap();
+    let (again, mut watch) = greeted(&mesh).await;
+    again.hang_up().await.unwrap();
+    watch.to_end(LIMIT).await.unwrap();
+    let (_often, mut turned_away) = rung(&mesh).await;
+    turned_away.until(LIMIT, started(PlaybackKind::Busy)).await.unwrap();
+    let stranger = mesh.phone.ring_from("+15551110001", "+15552220000", CONTEXT).await.unwrap();
+    let call_id = eventually(LIMIT, "the stranger's call", async || {
+        let relay = mesh.relay().await.unwrap().list_calls(ListCallsRequest::default()).await.unwrap();
+        let calls = relay.into_inner().calls;
+        calls.into_iter().find(|call| call.caller_number == "+15551110001").map(|call| call.call_id)
+    });
+    let mut watch = mesh.watch(&call_id.await.unwrap()).await.unwrap();
+    watch.until(LIMIT, started(PlaybackKind::Greeting)).await.unwrap();
+    drop(stranger);
 }

@@ -25,6 +25,7 @@ impl Talk {
             && self.suspended.is_none()
             && self.turn.is_none()
             && self.draft.is_none()
+            && self.taking.is_none()
             // What was said before has to be heard first.
             && self.carry.utterances.is_empty()
             && self.turns < cx.config.max_turns

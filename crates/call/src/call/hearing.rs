@@ -306,7 +306,9 @@ impl Talk {
             self.suspend(cx);
         }
         self.mean_it(cx);
-        self.begin_turn(cx, beginning, Some(utterance));
+        if !self.take_down(cx, utterance) {
+            self.begin_turn(cx, beginning, Some(utterance));
+        }
     }
 
     /// What the caller said wants no answer.

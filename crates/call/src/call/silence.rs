@@ -16,10 +16,10 @@ impl Talk {
         let caller = self.caller_due(config).map(|(at, _)| at).or_else(|| self.no_input_deadline(config));
         let limit = self.closing.is_none().then_some(self.limit);
         let digits = self.digits.as_ref().map(|digits| digits.deadline);
-        let tools = self.tools_deadline();
+        let (tools, message) = (self.tools_deadline(), self.message_deadline());
         let (mouth, filler, turn) =
             (self.mouth.next_deadline(), self.filler_deadline(config), self.turn_deadline(config));
-        [caller, limit, mouth, filler, turn, digits, tools].into_iter().flatten().min()
+        [caller, limit, mouth, filler, turn, digits, tools, message].into_iter().flatten().min()
     }
 
     /// Acts on whatever is overdue.
@@ -43,6 +43,9 @@ impl Talk {
         if is_due(self.digits.as_ref().map(|digits| digits.deadline)) {
             self.digits_over(cx, None);
         }
+        if is_due(self.message_deadline()) {
+            self.finish_message(cx);
+        }
         if is_due(self.tools_deadline()) {
             self.tools_overdue(cx);
         }
@@ -59,7 +62,8 @@ impl Talk {
     }
 
     fn no_input_deadline(&self, config: &Config) -> Option<Instant> {
-        (self.is_at_rest() && self.closing.is_none()).then(|| self.quiet_since + config.no_input_after)
+        (self.is_at_rest() && self.closing.is_none() && self.taking.is_none())
+            .then(|| self.quiet_since + config.no_input_after)
     }
 
     fn ask_whether_there(&mut self, cx: &mut Cx<'_>) {

@@ -45,6 +45,7 @@ impl Talk {
             && self.closing.is_none()
             && self.suspended.is_none()
             && self.turn.is_none()
+            && self.taking.is_none()
             && self.turns < config.max_turns
             && hearing.attempts < ATTEMPTS
             && affords(self.wasted, self.turns);

@@ -6,17 +6,18 @@ use super::{
     Outbox,
     hearing::Caller,
     interruption::Suspended,
+    message::Taking,
     requests::{DigitsOut, OpenSay},
     tools::Leaving,
 };
 use crate::{
     Activity, ClipId, Command, Config, Destination, EndReason, Event, Notice, PlaybackId, PlaybackKind,
-    ToolUse, TurnId, UtteranceId,
+    TurnId, UtteranceId,
     history::History,
     mouth::{Mouth, Piece},
     notice::CancelReason,
     pace::Pace,
-    tool::ToolWork,
+    tool::{ToolCall, ToolWork},
     turn::Turn,
 };
 
@@ -96,7 +97,9 @@ pub(crate) struct Talk {
     /// Set when the model has the call handed over.
     pub(super) leaving: Option<Leaving>,
     /// What the model is told if nobody takes it.
-    pub(super) departed: Option<ToolUse>,
+    pub(super) departed: Option<ToolCall>,
+    /// A message that the caller is leaving.
+    pub(super) taking: Option<Taking>,
 }
 
 impl Talk {
@@ -147,6 +150,7 @@ impl Talk {
             expected_keys: 1,
             leaving: None,
             departed: None,
+            taking: None,
         }
     }
 
@@ -177,6 +181,9 @@ impl Talk {
             Event::DigitPressed { digit } => {
                 self.quiet_since = cx.now;
                 cx.out.report(Notice::DigitPressed { digit });
+                if digit == '#' && self.taking.is_some() {
+                    self.finish_message(cx);
+                }
                 self.key_pressed(cx, digit);
             }
             Event::TurnProgressed { turn, progress } if self.is_draft(turn) => {
@@ -295,6 +302,7 @@ impl Talk {
         self.cancel_turn(out, reason);
         self.settle_interrupted(out);
         self.stay(out);
+        self.close_message(out);
         self.mouth.queue.clear();
         self.settle_says(out, true);
     }

@@ -7,6 +7,7 @@ use voice_speech::ClauseSplitter;
 
 use super::{
     Outbox,
+    message::Taking,
     talk::{Cx, Talk},
 };
 use crate::{
@@ -52,7 +53,14 @@ impl Talk {
             cx.out.report(Notice::ToolCalled { turn: id, tool_call, name, arguments });
         }
         if asked.iter().all(ToolAsk::is_act) {
+            let question = asked.iter().find_map(|ask| match &ask.tool {
+                Tool::TakeMessage { prompt } if turn.said.trim().is_empty() => Some(prompt.clone()),
+                _ => None,
+            });
             turn.tools.acts.extend(asked);
+            if let Some(question) = question {
+                self.write(cx, id, &question);
+            }
             self.complete_reply(cx, id);
         } else {
             self.open_tools(cx, id, asked);
@@ -65,7 +73,10 @@ impl Talk {
         for ask in asked {
             let Some(turn) = &mut self.turn else { return };
             let state = match &ask.tool {
-                Tool::EndCall | Tool::Transfer { .. } | Tool::SendDigits { .. } => {
+                Tool::EndCall
+                | Tool::Transfer { .. }
+                | Tool::SendDigits { .. }
+                | Tool::TakeMessage { .. } => {
                     turn.tools.acts.push(ask.clone());
                     OpenState::Over { result: AFTER_REPLY.to_owned() }
                 }
@@ -259,7 +270,7 @@ impl Talk {
     /// The reply has been heard: what was to follow it follows. With what the model is to know of it later.
     pub(super) fn act(&mut self, cx: &mut Cx<'_>, id: TurnId, acts: Vec<ToolAsk>, is_wordless: bool) {
         for ToolAsk { call, tool } in acts {
-            let is_over = self.closing.is_some() || self.leaving.is_some();
+            let is_over = self.closing.is_some() || self.leaving.is_some() || self.taking.is_some();
             match tool {
                 Tool::EndCall if !is_over => {
                     ended(cx.out, id, &call, ToolOutcome::Done, "");
@@ -278,13 +289,18 @@ impl Talk {
                 Tool::SendDigits { digits } if !is_over => match self.dial(cx, digits) {
                     Ok(()) => {
                         ended(cx.out, id, &call, ToolOutcome::Done, "");
-                        self.remember(ToolUse { call, result: DIALLED.to_owned() });
+                        self.remember(call, DIALLED.to_owned());
                     }
                     Err(_) => ended(cx.out, id, &call, ToolOutcome::Refused, "DIGITS_UNDER_WAY"),
                 },
+                Tool::TakeMessage { .. } if !is_over => {
+                    self.taking = Some(Taking::new(id, call, cx.now));
+                    cx.out.push(Command::TakeMessage);
+                }
                 Tool::EndCall
                 | Tool::Transfer { .. }
                 | Tool::SendDigits { .. }
+                | Tool::TakeMessage { .. }
                 | Tool::CollectDigits { .. }
                 | Tool::External
                 | Tool::Refused { .. } => ended(cx.out, id, &call, ToolOutcome::Cancelled, ""),
@@ -293,15 +309,15 @@ impl Talk {
     }
 
     /// Notes something that the model is to know of from now on.
-    fn remember(&mut self, tool_use: ToolUse) {
-        let (content, tools) = (String::new(), vec![tool_use]);
+    pub(super) fn remember(&mut self, call: ToolCall, result: String) {
+        let (content, tools) = (String::new(), vec![ToolUse { call, result }]);
         self.history.push_message(Message { role: Role::Assistant, content, tools });
     }
 
     /// Nobody took the call that was handed over.
     pub(super) fn not_departed(&mut self) {
-        if let Some(failed) = self.departed.take() {
-            self.remember(failed);
+        if let Some(call) = self.departed.take() {
+            self.remember(call, failed("TRANSFER_FAILED", "nobody took the call"));
         }
     }
 
@@ -329,8 +345,7 @@ impl Talk {
         }
         let Leaving { turn, call, target } = self.leaving.take()?;
         ended(out, turn, &call, ToolOutcome::Done, "");
-        let failed = ToolUse { call, result: failed("TRANSFER_FAILED", "nobody took the call") };
-        self.departed = Some(failed);
+        self.departed = Some(call);
         Some(target)
     }
 }

@@ -23,6 +23,7 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
             0 => Tool::External,
             1 => Tool::EndCall,
             2 => Tool::CollectDigits { prompt: "Which number?".into(), most: 1 },
+            _ if kind % 2 == 0 => Tool::TakeMessage { prompt: "Please speak.".into() },
             _ => Tool::Transfer { target: "sales".into() },
         };
         match kind % 35 {

@@ -265,3 +265,58 @@ fn an_outside_end_cancels_what_is_being_done() {
     let is_cancelled = |command: &Command| matches!(command, Command::Report(Notice::TurnCancelled { .. }));
     assert!(line.find(is_cancelled));
 }
+
+/// In the middle of a message of two pieces.
+fn leaving_a_message() -> Timeline {
+    let mut line = Timeline::asking(Tool::TakeMessage { prompt: "Please leave your message.".into() });
+    line.make_clips();
+    assert_eq!(line.played().last().map(String::as_str), Some("Please leave your message."));
+    assert!(!line.find(|command| *command == Command::TakeMessage));
+    line.finish_playback();
+    assert!(line.find(|command| *command == Command::TakeMessage));
+    line.utterance(2);
+    line.wait(ms(2_000));
+    line.utterance(3);
+    assert_eq!(line.turn_started().turn, TurnId(1), "nobody answers in the middle of it");
+    line
+}
+
+fn kept(line: &Timeline) -> Option<Vec<UtteranceId>> {
+    line.commands.iter().find_map(|command| match command {
+        Command::KeepMessage { utterances, .. } => Some(utterances.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_message_is_kept_whole_and_answered_once_it_is_over() {
+    let pieces = vec![UtteranceId(2), UtteranceId(3)];
+    let mut line = leaving_a_message();
+    line.wait(ms(2_900));
+    assert_eq!(kept(&line), None);
+    line.wait(ms(200));
+    assert_eq!(kept(&line), Some(pieces.clone()));
+    let request = line.turn_started();
+    assert_eq!((request.turn, request.utterances), (TurnId(2), pieces.clone()));
+    assert!(told(&line)[0].contains("recorded"));
+    assert_eq!(line.tools_ended(), [("call", ToolOutcome::Done, "")]);
+
+    let mut line = leaving_a_message();
+    line.event(Event::DigitPressed { digit: '#' });
+    assert_eq!(kept(&line), Some(pieces.clone()));
+
+    let mut line = leaving_a_message();
+    line.event(Event::HungUp);
+    assert_eq!(kept(&line), Some(pieces), "whoever hangs up has left it all the same");
+}
+
+#[test]
+fn a_message_without_words_is_none_and_the_conversation_goes_on() {
+    let mut line = Timeline::asking(Tool::TakeMessage { prompt: "Please leave your message.".into() });
+    line.make_clips();
+    line.finish_playback();
+    line.run_until_idle_for(ms(30_000));
+    assert_eq!(kept(&line), Some(Vec::new()));
+    assert_eq!(line.tools_ended(), [("call", ToolOutcome::Failed, "MESSAGE_EMPTY")]);
+    assert!(line.playback_kinds().contains(&PlaybackKind::NoInput));
+}

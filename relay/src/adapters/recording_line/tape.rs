@@ -53,6 +53,14 @@ impl Tape {
         }
     }
 
+    /// Where it will be, and when it began; `None` if it is not known, or off.
+    pub(super) fn address(&self) -> Option<(String, Instant)> {
+        match self {
+            Self::On { url: Some(url), since, .. } => Some((url.clone(), *since)),
+            Self::On { url: None, .. } | Self::Off { .. } => None,
+        }
+    }
+
     fn is(&self, control_id: &str) -> bool {
         matches!(self, Self::On { control, .. } if control == control_id)
     }

@@ -38,6 +38,19 @@ impl RecordingLine {
         }
     }
 
+    /// The caller has hung up within an utterance. Its tape ends with the call, where its address is known already.
+    pub(super) async fn cut_utterance(&mut self) {
+        let Some(Speech { started, mut parts, .. }) = self.speech.take() else { return };
+        if let Some((url, since)) = self.tape.address() {
+            parts.push(Recording { url, speech_start: started.saturating_duration_since(since) });
+        }
+        if !parts.is_empty() {
+            self.utterances += 1;
+            let utterance = UtteranceId(self.utterances);
+            let _ = self.out.send(LineEvent::UtteranceCut { utterance, recordings: parts }).await;
+        }
+    }
+
     /// Gives the finished utterance away, or says that there was none.
     pub(super) async fn settle_utterance(&mut self) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_over) else { return };
