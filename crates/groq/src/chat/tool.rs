@@ -115,3 +115,48 @@ pub(super) fn declared<S: Serializer>(tools: &[Tool], serializer: S) -> Result<S
     });
     tools.collect::<Vec<_>>().serialize(serializer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collected(chunks: &[Value]) -> Vec<(String, String, String)> {
+        let mut calls = Calls::default();
+        for chunk in chunks {
+            calls.push(serde_json::from_value(chunk.clone()).unwrap());
+        }
+        calls.finish().map(|ToolCall { id, name, arguments }| (id, name, arguments)).collect()
+    }
+
+    fn call(id: &str, name: &str, arguments: &str) -> (String, String, String) {
+        (id.to_owned(), name.to_owned(), arguments.to_owned())
+    }
+
+    #[test]
+    fn calls_come_whole_or_bit_by_bit_and_are_told_in_order() {
+        let chunks = [
+            json!([{ "index": 1, "id": "b", "function": { "name": "later", "arguments": "" } }]),
+            json!([{ "index": 0, "id": "a", "function": { "name": "first", "arguments": "{}" } }]),
+            json!([{ "index": 1, "function": { "arguments": "{\"x\":" } }]),
+            json!([{ "index": 1, "id": null, "function": { "name": null, "arguments": "1}" } }]),
+        ];
+        assert_eq!(collected(&chunks), [call("a", "first", "{}"), call("b", "later", "{\"x\":1}")]);
+    }
+
+    #[test]
+    fn what_servers_leave_out_is_made_up_for() {
+        let chunks = [json!([
+            { "id": "a", "function": { "name": "one", "arguments": "null" } },
+            { "function": { "name": "two" } },
+            { "index": 7, "function": { "arguments": "{}" } },
+        ])];
+        assert_eq!(collected(&chunks), [call("a", "one", "{}"), call("call_1", "two", "{}")]);
+    }
+
+    #[test]
+    fn a_model_that_asks_without_end_is_cut_short() {
+        let chunks: Vec<_> =
+            (0..100).map(|index| json!([{ "index": index, "function": { "name": "x" } }])).collect();
+        assert_eq!(collected(&chunks).len(), MOST_CALLS);
+    }
+}
