@@ -52,7 +52,8 @@ impl Turns {
         let deadline = Instant::now() + self.left(request.deadline, Timestamp::now());
         let (pieces, language, sink) =
             (std::mem::take(&mut request.pieces), request.language.clone(), Sink(progress));
-        let said = listen::to_recordings(&self.ports, pieces, language.as_deref(), deadline, &sink);
+        // Boxed, since it is handed on: each hand would keep room for it.
+        let said = Box::pin(listen::to_recordings(&self.ports, pieces, language.as_deref(), deadline, &sink));
         let Outcome { transcript, reply, tool_calls } =
             turn::run(&self.ports, request, said, deadline, &sink).await.map_err(|error| {
                 tracing::warn!(job.id = %job_id, reason = error.reason, %error, "a turn has failed");

@@ -4,6 +4,7 @@
 mod pace;
 
 use std::{
+    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 use self::pace::Pace;
@@ -44,6 +45,33 @@ pub(crate) struct Recogniser {
 
 type Answer = Result<Vec<Stretch>, TurnError>;
 
+/// A WAV file, and how to have it again for a second request. Thousands may wait for a slow provider: what has been sent to it
+/// is not kept for that.
+pub(crate) struct Wav<'a> {
+    first: Bytes,
+    again: Again<'a>,
+}
+
+type Again<'a> = Box<dyn Fn() -> Work<'a, Result<Bytes, TurnError>> + Send + Sync + 'a>;
+
+impl<'a> Wav<'a> {
+    /// One that can be made again.
+    pub(crate) fn new<Made>(first: Bytes, again: impl Fn() -> Made + Send + Sync + 'a) -> Self
+    where
+        Made: Future<Output = Result<Bytes, TurnError>> + Send + 'a,
+    {
+        Self { first, again: Box::new(move || Box::pin(again())) }
+    }
+}
+
+impl From<Bytes> for Wav<'static> {
+    /// One that is kept anyway.
+    fn from(wav: Bytes) -> Self {
+        let kept = wav.clone();
+        Self::new(wav, move || std::future::ready(Ok(kept.clone())))
+    }
+}
+
 impl std::fmt::Debug for Recogniser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Recogniser").field("pace", &self.pace).finish_non_exhaustive()
@@ -60,23 +88,18 @@ impl Recogniser {
     ///
     /// # Errors
     /// When neither attempt gives an answer in time.
-    pub(crate) async fn awaited(&self, wav: Bytes, language: Option<&str>) -> Answer {
+    pub(crate) async fn awaited(&self, wav: impl Into<Wav<'_>>, language: Option<&str>) -> Answer {
         let begun = Instant::now();
-        let first = self.ask(wav.clone(), language, LIMIT, Need::Awaited);
-        let work = self.hedged(first, begun, wav.clone(), language);
-        tokio::pin!(work);
-        let Ok(answer) = timeout(RETRY_WITHIN, &mut work).await else {
-            // A thousand of those who wait for a slow provider should not keep what they will not send again.
-            drop(wav);
-            return work.await;
-        };
+        let Wav { first, again } = wav.into();
+        let first = self.ask(first, language, LIMIT, Need::Awaited);
+        let answer = self.hedged(first, begun, &again, language).await;
         let Err(error) = &answer else { return answer };
         let wait = error.retry_after.unwrap_or(RETRY_AFTER);
-        if !error.is_retryable || wait > LONGEST_WAIT {
+        if !error.is_retryable || wait > LONGEST_WAIT || begun.elapsed() > RETRY_WITHIN {
             return answer;
         }
         sleep(wait).await;
-        self.ask(wav, language, LIMIT.saturating_sub(begun.elapsed()), Need::Awaited).await
+        self.ask(again().await?, language, LIMIT.saturating_sub(begun.elapsed()), Need::Awaited).await
     }
 
     /// Recognises a WAV file for somebody who will wait once `wanted` says so: only then a second request is made. A failure
@@ -86,12 +109,13 @@ impl Recogniser {
     /// When there is no answer, or nothing can be spent on it.
     pub(crate) async fn partial(&self, wav: Bytes, language: Option<&str>, wanted: &Notify) -> Answer {
         let begun = Instant::now();
-        let mut first = self.ask(wav.clone(), language, LIMIT, Need::Partial);
+        let Wav { first, again } = Wav::from(wav);
+        let mut first = self.ask(first, language, LIMIT, Need::Partial);
         tokio::select! {
             answer = &mut first => return answer,
             () = wanted.notified() => {}
         }
-        self.hedged(first, begun, wav, language).await
+        self.hedged(first, begun, &again, language).await
     }
 
     /// Waits for an answer to `first`, or to a second request if that is slow.
@@ -99,7 +123,7 @@ impl Recogniser {
         &'a self,
         mut first: Work<'a, Answer>,
         begun: Instant,
-        wav: Bytes,
+        again: &Again<'_>,
         language: Option<&'a str>,
     ) -> Answer {
         let Some(pace) = &self.pace else { return first.await };
@@ -110,10 +134,14 @@ impl Recogniser {
         }
         if !lock(pace).may_hedge() {
             count("spared");
-            drop(wav);
             return first.await;
         }
-        let mut second = self.ask(wav, language, LIMIT.saturating_sub(begun.elapsed()), Need::Hedge);
+        let second = async {
+            let wav = again().await?;
+            self.ask(wav, language, LIMIT.saturating_sub(begun.elapsed()), Need::Hedge).await
+        };
+        // Boxed: most that wait have none.
+        let mut second = Box::pin(second);
         tokio::select! {
             answer = &mut first => match answer {
                 Err(_) => told("rescued", "failed", second.await),

@@ -97,7 +97,8 @@ async fn answer(
         return Ok(Outcome::default());
     }
     let conversation = Conversation { prompt, messages: history, tools };
-    let reply::Answer { reply, tool_calls } = reply::write(ports, &conversation, listener).await?;
+    // Boxed: turns by the thousand wait for their words, and need no room for the reply yet.
+    let reply::Answer { reply, tool_calls } = Box::pin(reply::write(ports, &conversation, listener)).await?;
     Ok(Outcome { transcript, reply, tool_calls })
 }
 

@@ -7,7 +7,7 @@ mod address;
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +15,10 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use reqwest::{Client, Response, StatusCode, Url, header::LOCATION, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
 
 use self::address::is_public;
 
@@ -28,8 +31,11 @@ const REDIRECTS: usize = 3;
 /// The file appears a little after the event that announces it; the wait grows by this from try to try.
 const MISSING_STEP: Duration = Duration::from_millis(20);
 
-/// Clients that are kept, one for each host and the addresses it was checked to have.
-const CLIENTS: usize = 64;
+/// Hosts that are remembered, with the addresses they were checked to have.
+const HOSTS: usize = 64;
+
+/// Recordings of a host that are downloaded at the same time: each takes milliseconds, and buffers of its own.
+const AT_ONCE: usize = 64;
 
 /// What may be downloaded.
 #[derive(Clone, Debug)]
@@ -86,13 +92,20 @@ pub enum RecordingError {
 #[derive(Debug)]
 pub struct Recordings {
     policy: Policy,
-    clients: Mutex<HashMap<String, (Vec<SocketAddr>, Client)>>,
+    hosts: Mutex<HashMap<String, Host>>,
+}
+
+#[derive(Clone, Debug)]
+struct Host {
+    addresses: Vec<SocketAddr>,
+    client: Client,
+    slots: Arc<Semaphore>,
 }
 
 impl Recordings {
     /// Downloads under a policy.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, clients: Mutex::default() }
+        Self { policy, hosts: Mutex::default() }
     }
 
     /// Downloads one recording; waits for it while it does not exist yet.
@@ -125,7 +138,8 @@ impl Recordings {
         let first_host = first.host_str().unwrap_or_default().to_owned();
         let mut url = first;
         for hop in 0..=REDIRECTS {
-            let client = self.client(&url, hop > 0).await?;
+            let Host { client, slots, .. } = self.host(&url, hop > 0).await?;
+            let _slot = slots.acquire().await.expect("the semaphore is never closed");
             let is_first_host = url.host_str() == Some(&first_host);
             let response = self.get(&client, &url, is_first_host).await?;
             if !response.status().is_redirection() {
@@ -137,8 +151,8 @@ impl Recordings {
         Err(RecordingError::TooManyRedirects)
     }
 
-    /// A client that can connect to nothing but the addresses that were checked.
-    async fn client(&self, url: &Url, is_redirect: bool) -> Result<Client, RecordingError> {
+    /// A host, and a client that can connect to nothing but the addresses that were checked.
+    async fn host(&self, url: &Url, is_redirect: bool) -> Result<Host, RecordingError> {
         let host = url.host_str().ok_or(RecordingError::BadUrl)?.trim_matches(['[', ']']).to_owned();
         let is_allowed = self.is_allowed(&host);
         // A redirect may lead anywhere public: object stores have hosts of their own.
@@ -159,11 +173,9 @@ impl Recordings {
             return Err(RecordingError::PrivateAddress(host));
         }
         let key = format!("{host}:{port}");
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = clients.get(&key)
-            && *known == addresses
-        {
-            return Ok(client.clone());
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = hosts.get(&key).filter(|known| known.addresses == addresses) {
+            return Ok(known.clone());
         }
         let client = Client::builder()
             .redirect(redirect::Policy::none())
@@ -176,11 +188,12 @@ impl Recordings {
             .resolve_to_addrs(&host, &addresses)
             .build()
             .map_err(|error| RecordingError::Connection(error.into()))?;
-        if clients.len() >= CLIENTS {
-            clients.clear();
+        if hosts.len() >= HOSTS {
+            hosts.clear();
         }
-        clients.insert(key, (addresses, client.clone()));
-        Ok(client)
+        let known = Host { addresses, client, slots: Arc::new(Semaphore::new(AT_ONCE)) };
+        hosts.insert(key, known.clone());
+        Ok(known)
     }
 
     fn is_allowed(&self, host: &str) -> bool {

@@ -12,7 +12,7 @@ use super::{Listener, Ports};
 use crate::{
     error::TurnError,
     phantoms,
-    recogniser::{LEAST_VOICE, STT_HERTZ},
+    recogniser::{LEAST_VOICE, STT_HERTZ, Wav},
     request::Piece,
 };
 
@@ -37,25 +37,37 @@ pub(crate) async fn to_recordings(
     let bytes = fetched.iter().map(|bytes| bytes.len() as u64).sum();
     listener.tell(Progress::Fetched { bytes }).await;
     let heard =
-        pieces.into_iter().zip(fetched).map(|(piece, bytes)| transcribe(ports, piece, bytes, language));
+        pieces.iter().zip(fetched).map(|(piece, bytes)| transcribe(ports, piece, bytes, language, deadline));
     futures::future::try_join_all(heard).await
 }
 
 async fn transcribe(
     ports: &Ports,
-    piece: Piece,
+    piece: &Piece,
     bytes: Bytes,
     language: Option<&str>,
+    deadline: Instant,
 ) -> Result<String, TurnError> {
+    let Some(wav) = prepared(ports, piece, bytes).await? else { return Ok(String::new()) };
+    let again = move || async move {
+        let bytes = ports.recordings.fetch(&piece.url, deadline).await?;
+        let changed = || TurnError::fatal("RECORDING_NOT_AUDIO", "the recording has changed");
+        prepared(ports, piece, bytes).await?.ok_or_else(changed)
+    };
+    let stretches = ports.recogniser.awaited(Wav::new(wav, again), language).await?;
+    Ok(phantoms::spoken(&stretches))
+}
+
+/// A recording as the recogniser wants it; `None` if nobody speaks in it.
+async fn prepared(ports: &Ports, piece: &Piece, bytes: Bytes) -> Result<Option<Bytes>, TurnError> {
     // Decoding and resampling take milliseconds of CPU.
     let permit = DECODING.acquire().await.expect("the semaphore is never closed");
     let not_audio = |error: TranscodeError| TurnError::fatal("RECORDING_NOT_AUDIO", error.to_string());
     let audio = ports.transcoder.decode(bytes, LONGEST).await.map_err(not_audio)?;
-    let prepared = tokio::task::spawn_blocking(move || prepare(audio, piece.speech_start)).await;
+    let speech_start = piece.speech_start;
+    let prepared = tokio::task::spawn_blocking(move || prepare(audio, speech_start)).await;
     drop(permit);
-    let prepared = prepared.map_err(TranscodeError::from).map_err(not_audio)?;
-    let Some(wav) = prepared else { return Ok(String::new()) };
-    Ok(phantoms::spoken(&ports.recogniser.awaited(wav, language).await?))
+    prepared.map_err(TranscodeError::from).map_err(not_audio)
 }
 
 /// Cuts a recording at the start of speech and makes it what the recogniser works on; `None` if nobody speaks in it.

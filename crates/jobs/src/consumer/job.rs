@@ -57,7 +57,8 @@ pub(super) async fn see_to(
         Err(refusal) => Some(refuse(claimed, None, &refusal)),
     };
     if let Some(settlement) = settlement {
-        settle(&shared.jobs, settlement).await;
+        // Boxed: jobs in hand need no room for it yet.
+        Box::pin(settle(&shared.jobs, settlement)).await;
     }
 }
 
