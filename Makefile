@@ -55,10 +55,11 @@ bench-turn: ## what the mesh adds to a turn, and the longest silence of every fa
 	@$(CARGO_RELEASE)
 	@target/release/bench-turn
 
+# Producer, worker and Redis share two cores: one thread each is all that can run.
 bench-jobs: ## the queue beside bare sockets and stock Celery
 	@tests/setup.sh test
 	@$(CARGO_RELEASE)
-	@target/release/bench-jobs
+	@TOKIO_WORKER_THREADS=1 target/release/bench-jobs
 
 bench-speech: ## the speech service beside ffmpeg, nginx, piper-tts and espeak-ng
 	@tests/setup.sh bench

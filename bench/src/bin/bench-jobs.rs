@@ -64,8 +64,11 @@ impl Handler for Provider {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    voice_server::runtime::run(run_all())
+}
+
+async fn run_all() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
@@ -86,12 +89,23 @@ async fn main() -> anyhow::Result<()> {
     let (mut redis, url) = own_redis(folder.path()).await?;
     let bench = Bench { url, folder, redis: redis.pid().context("redis is gone")? };
     let mut report = Report::default();
-    trips_and_throughput(&bench, &mut report).await?;
-    watching(&bench, &mut report).await?;
-    scaling(&bench, &mut report).await?;
-    kills(&bench, &mut report).await?;
+    let wants = |part: &str| args.is_empty() || args.contains(&part);
+    if wants("trips") {
+        trips_and_throughput(&bench, &mut report).await?;
+    }
+    if wants("watching") {
+        watching(&bench, &mut report).await?;
+    }
+    if wants("scaling") {
+        scaling(&bench, &mut report).await?;
+    }
+    if wants("kills") {
+        kills(&bench, &mut report).await?;
+    }
     redis.kill().await?;
-    memory(&mut report).await?;
+    if wants("memory") {
+        memory(&mut report).await?;
+    }
     report.finish("jobs")
 }
 

@@ -209,9 +209,15 @@ async fn interrupting(
                             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                             speak_at = Some(now + Duration::from_millis(u64::from(random >> 8) % 6_000));
                         }
-                        Event::PlaybackFinished(done) if done.kind() == PlaybackKind::Greeting => {
+                        // What ended unbroken is asked for again.
+                        Event::PlaybackFinished(done)
+                            if matches!(done.kind(), PlaybackKind::Greeting | PlaybackKind::Reply) =>
+                        {
                             speak_at = Some(now + Duration::from_millis(300));
+                            is_reply = false;
                         }
+                        // It goes on from another place than its books know.
+                        Event::InterruptionRepaired(_) => cut_at = None,
                         Event::SpeechStarted(_) if !is_reply => listener.clauses.clear(),
                         Event::PlaybackInterrupted(PlaybackInterrupted { kind, heard, .. })
                             if kind == i32::from(PlaybackKind::Reply) =>
