@@ -32,7 +32,8 @@ use super::{
 
 const CALLERS: u32 = 5;
 const INTERRUPTIONS: usize = 20;
-const QUESTION: &str = "Could you tell me more about it";
+/// Long enough to be taken for more than a cough.
+const QUESTION: &str = "Could you please tell me a little more about all of it";
 /// Two clauses of plain words, the way they are cut: the first alone, the rest together.
 const CLAUSES: [&str; 2] = [
     "The shop is open every day.",
@@ -169,6 +170,8 @@ async fn interrupting(
     let mut ticks = interval(FRAME);
     let (mut next, mut speak_at) = (question.frames.len(), None::<Instant>);
     let (mut is_reply, mut cut_at) = (false, None::<usize>);
+    // A reply that went on after an interruption goes on from another place than its books know.
+    let mut is_repaired = false;
     let mut random = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
     let mut all = Vec::new();
     while all.len() < INTERRUPTIONS {
@@ -197,7 +200,7 @@ async fn interrupting(
                         listener.carrier.mark(now, mark.name);
                     }
                     Got::Clear(_) => {
-                        cut_at = is_reply.then(|| listener.heard(now, &truth));
+                        cut_at = (is_reply && !is_repaired).then(|| listener.heard(now, &truth));
                         listener.end = now;
                         for name in listener.carrier.clear(now) {
                             requests.send(mark(name)).await?;
@@ -214,10 +217,12 @@ async fn interrupting(
                             if matches!(done.kind(), PlaybackKind::Greeting | PlaybackKind::Reply) =>
                         {
                             speak_at = Some(now + Duration::from_millis(300));
-                            is_reply = false;
+                            (is_reply, is_repaired) = (false, false);
                         }
-                        // It goes on from another place than its books know.
-                        Event::InterruptionRepaired(_) => cut_at = None,
+                        Event::InterruptionRepaired(_) => {
+                            (cut_at, is_repaired) = (None, true);
+                            speak_at = Some(now + Duration::from_secs(1));
+                        }
                         Event::SpeechStarted(_) if !is_reply => listener.clauses.clear(),
                         Event::PlaybackInterrupted(PlaybackInterrupted { kind, heard, .. })
                             if kind == i32::from(PlaybackKind::Reply) =>
@@ -226,7 +231,7 @@ async fn interrupting(
                                 let told = words(&heard).split_whitespace().count();
                                 all.push(Interruption { told, truth });
                             }
-                            is_reply = false;
+                            (is_reply, is_repaired) = (false, false);
                             listener.clauses.clear();
                             listener.is_between = true;
                         }
