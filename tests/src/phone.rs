@@ -206,9 +206,7 @@ impl Caller {
 
 /// A client that no proxy setting concerns.
 pub fn loopback_client() -> reqwest::Client {
-    // Certificates are those that simulators have made a moment ago.
-    let builder = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
-    builder.build().expect("the settings are constant")
+    reqwest::Client::builder().no_proxy().build().expect("the settings are constant")
 }
 
 pub(crate) async fn json_of(response: reqwest::Response) -> anyhow::Result<Value> {
