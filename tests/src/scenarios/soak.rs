@@ -308,6 +308,8 @@ async fn thousands_of_jobs_watchers_and_broken_lines_leave_nothing_behind() {
         (format!("voice:leases:{queue}"), 1),
         (format!("voice:parked:{queue}"), 1),
         (format!("voice:ready:{queue}"), 1),
+        // The one relay that is there.
+        (format!("voice:relays:{queue}"), 1),
     ];
     assert_eq!(lasting, expected);
 }
