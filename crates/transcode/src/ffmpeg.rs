@@ -156,21 +156,27 @@ mod tests {
         assert!(matches!(none.check().await, Err(TranscodeError::NoFfmpeg { .. })));
     }
 
+    /// A program that another thread's child has still open for writing cannot be run.
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+    type Script = (tempfile::TempPath, tokio::sync::MutexGuard<'static, ()>);
+
     /// A program of a test's own.
-    fn script(text: &str) -> (tempfile::TempPath, Ffmpeg) {
+    async fn script(text: &str) -> (Script, Ffmpeg) {
         use std::os::unix::fs::PermissionsExt as _;
+        let alone = ONE_AT_A_TIME.lock().await;
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)).unwrap();
         let path = file.into_temp_path();
         let program = path.to_str().unwrap().to_owned();
-        (path, Ffmpeg { program, deadline: DEADLINE })
+        ((path, alone), Ffmpeg { program, deadline: DEADLINE })
     }
 
     #[tokio::test]
     async fn one_that_hangs_is_killed_at_the_deadline() {
         let pid = tempfile::NamedTempFile::new().unwrap();
-        let (_path, hanging) = script(&format!("echo $$ > {}; exec sleep 600", pid.path().display()));
+        let (_path, hanging) = script(&format!("echo $$ > {}; exec sleep 600", pid.path().display())).await;
         let hanging = Ffmpeg { deadline: Duration::from_millis(300), ..hanging };
         let error = hanging.transcode(&vec![0; 1 << 20], None, Duration::from_secs(1), "").await.unwrap_err();
         assert!(matches!(error, TranscodeError::TooSlow(_)), "{error}");
@@ -186,14 +192,14 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_never_stops_writing_is_stopped() {
-        let (_path, endless) = script("exec cat /dev/zero");
+        let (_path, endless) = script("exec cat /dev/zero").await;
         let error = endless.transcode(b"", None, Duration::from_secs(1), "").await.unwrap_err();
         assert!(matches!(error, TranscodeError::Audio(AudioError::TooLong { .. })), "{error}");
     }
 
     #[tokio::test]
     async fn its_complaints_are_told_shortened() {
-        let (_path, complaining) = script("yes 'no idea' | head -n 10000 >&2; exit 3");
+        let (_path, complaining) = script("yes 'no idea' | head -n 10000 >&2; exit 3").await;
         let error =
             complaining.transcode(b"", None, Duration::from_secs(1), "").await.unwrap_err().to_string();
         assert!(error.contains("no idea") && error.contains("exit status: 3"), "{error}");
