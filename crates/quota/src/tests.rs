@@ -1,17 +1,23 @@
 //! The budget against a real Redis.
 
-mod redis;
-
+use deadpool_redis::redis::AsyncCommands as _;
 use futures::future::join_all;
+use voice_redis::server::Server;
 
 use super::*;
-use redis::Redis;
 
 const SPEECH: &str = "canopylabs/orpheus-v1-english";
 const STT: &str = "whisper-large-v3";
 
-fn quota(redis: &Redis) -> Quota {
+fn quota(redis: &Server) -> Quota {
     Quota::new(&redis.url().into(), Plan::Free).unwrap()
+}
+
+/// All that was taken from a limit.
+async fn taken(redis: &Server, model: &str, limit: &str) -> u64 {
+    let key = format!("voice:quota:{model}:{limit}");
+    let taken: Vec<u64> = redis.connection().await.hvals(key).await.unwrap();
+    taken.iter().sum()
 }
 
 /// Waits until there is a connection, so that nothing goes out unreserved.
@@ -32,7 +38,7 @@ async fn granted(quota: &Quota, model: &str, cost: Cost, asked: usize) -> usize 
 
 #[tokio::test]
 async fn processes_that_share_a_redis_share_ten_requests_a_minute() {
-    let redis = Redis::start().await;
+    let redis = Server::start(&[]).await;
     let (one, two) = (quota(&redis), quota(&redis));
     tokio::join!(connected(&one), connected(&two));
     let cost = Cost::default();
@@ -49,33 +55,33 @@ async fn processes_that_share_a_redis_share_ten_requests_a_minute() {
 
 #[tokio::test]
 async fn what_is_only_nice_to_have_leaves_the_rest_of_the_plan_to_others() {
-    let redis = Redis::start().await;
+    let redis = Server::start(&[]).await;
     let quota = quota(&redis);
     connected(&quota).await;
     let cost = Cost::default();
     // Half of ten; late answers go out unreserved, so the end is what counts.
     while quota.reserve_within(SPEECH, cost, 50).await.is_ok() {}
-    assert_eq!(redis.taken(SPEECH, "requests-minute").await, 5);
+    assert_eq!(taken(&redis, SPEECH, "requests-minute").await, 5);
     assert_eq!(granted(&quota, SPEECH, cost, 20).await, 5);
 }
 
 #[tokio::test]
 async fn a_refusal_takes_nothing_and_each_model_has_a_budget_of_its_own() {
-    let redis = Redis::start().await;
+    let redis = Server::start(&[]).await;
     let quota = quota(&redis);
     connected(&quota).await;
     let long = Cost { audio_seconds: 3_000, ..Cost::default() };
     // The third one would be more audio than an hour allows; its request is not counted either.
     assert_eq!(granted(&quota, STT, long, 5).await, 2);
-    assert_eq!(redis.taken(STT, "requests-minute").await, 2);
-    assert_eq!(redis.taken(STT, "audio-hour").await, 6_000);
+    assert_eq!(taken(&redis, STT, "requests-minute").await, 2);
+    assert_eq!(taken(&redis, STT, "audio-hour").await, 6_000);
     assert_eq!(granted(&quota, SPEECH, Cost { tokens: 50, ..Cost::default() }, 3).await, 3);
-    assert_eq!(redis.taken(SPEECH, "tokens-day").await, 150);
+    assert_eq!(taken(&redis, SPEECH, "tokens-day").await, 150);
 }
 
 #[tokio::test]
 async fn what_has_left_the_window_is_free_again() {
-    let redis = Redis::start().await;
+    let redis = Server::start(&[]).await;
     let quota = quota(&redis);
     connected(&quota).await;
     let limit = Limit { name: "short", window: Duration::from_millis(600), most: 1, amount: 1 };
@@ -88,7 +94,7 @@ async fn what_has_left_the_window_is_free_again() {
 
 #[tokio::test]
 async fn a_request_that_is_larger_than_the_limit_takes_all_of_it_and_is_the_providers_to_refuse() {
-    let redis = Redis::start().await;
+    let redis = Server::start(&[]).await;
     let quota = quota(&redis);
     connected(&quota).await;
     let huge = Cost { tokens: 1_000_000, ..Cost::default() };
@@ -97,7 +103,7 @@ async fn a_request_that_is_larger_than_the_limit_takes_all_of_it_and_is_the_prov
 
 #[tokio::test]
 async fn without_redis_requests_go_out_unreserved_and_it_is_found_again() {
-    let mut redis = Redis::start().await;
+    let mut redis = Server::start(&[]).await;
     let quota = quota(&redis);
     connected(&quota).await;
     assert_eq!(granted(&quota, SPEECH, Cost::default(), 10).await, 10);
@@ -120,7 +126,7 @@ async fn without_redis_requests_go_out_unreserved_and_it_is_found_again() {
 
 #[tokio::test]
 async fn a_redis_that_hangs_is_left_alone_after_three_late_answers() {
-    let redis = Redis::start().await;
+    let redis = Server::start(&[]).await;
     let quota = quota(&redis);
     connected(&quota).await;
     redis.freeze();

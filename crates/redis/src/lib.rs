@@ -1,6 +1,9 @@
 //! Where Redis is: one server, or whichever of several the Sentinels say is the master now. Every connection is made
 //! here, so that each of them finds the new master after a failover.
 
+#[cfg(feature = "server")]
+pub mod server;
+
 use std::{
     fmt,
     sync::{
