@@ -189,6 +189,8 @@ pub(crate) struct Turn {
     pub budget: Duration,
     /// What is answered already: if it is what the caller said, no reply is wanted.
     pub answered_text: Option<String>,
+    /// Whether the turn before it failed.
+    pub is_repeated: bool,
 }
 
 /// How a turn goes on.

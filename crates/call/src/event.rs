@@ -343,6 +343,9 @@ pub struct TurnRequest {
     /// What the line's own recogniser has heard, if that is answered already by a turn that was begun early: should it be
     /// what the caller said, nobody waits for this turn's reply.
     pub answered_text: Option<String>,
+    /// Whether the turn before it failed, so that the caller has said it again: he is not to be told a second time as long as
+    /// there is hope.
+    pub is_repeated: bool,
 }
 
 /// One thing to play.

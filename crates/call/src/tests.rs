@@ -165,7 +165,9 @@ fn a_failed_turn_costs_an_apology_and_two_in_a_row_end_the_call() {
     assert_eq!(line.playback_kinds().last(), Some(&PlaybackKind::Apology));
     line.finish_playback();
     assert_eq!(line.call.state(), State::Active);
+    assert!(!line.turn_started().is_repeated);
     line.utterance(2);
+    assert!(line.turn_started().is_repeated);
     line.event(Event::TurnFailed { turn: TurnId(2), reason: "STT_UNAVAILABLE".into() });
     line.run_until_idle_for(ms(6_000));
     assert_eq!(line.call.state(), State::Ending { reason: EndReason::Failures });

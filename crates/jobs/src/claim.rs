@@ -12,7 +12,7 @@ use crate::{Jobs, JobsError, Progress, keys, result, store::Claim, wire};
 const WAIT: Duration = Duration::from_secs(1);
 
 pub(crate) const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-pub(crate) const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+pub(crate) const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
 
 /// A worker that is not heard of for this long is dead, and its jobs are given to others.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);

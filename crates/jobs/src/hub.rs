@@ -27,7 +27,7 @@ const REQUESTS: usize = 1_024;
 pub(crate) const NOTES: usize = 128;
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
 
 /// Something for a watcher.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Looking at the queue, and mending it.
 
+use std::time::Duration;
+
 use deadpool_redis::redis;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -11,6 +13,9 @@ use crate::{
     keys::{self, STEPS},
     wire::{ENQUEUED_AT, Envelope},
 };
+
+/// A worker whose lease ran out longer ago than this is not missed.
+const LATELY: Duration = Duration::from_secs(20);
 
 /// How full the queue is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,6 +99,20 @@ impl Jobs {
             workers,
             oldest: next.iter().flatten().filter_map(|message| enqueued_at(message)).min(),
         })
+    }
+
+    /// Whether somebody can be expected to run jobs. Where no worker of ours has been lately, stock Celery workers may.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn is_tended(&self) -> Result<bool, JobsError> {
+        let mut pipe = redis::pipe();
+        // By the clock that leases are written by.
+        pipe.cmd("TIME").zrevrange_withscores(&self.inner.store.keys.leases, 0, 0);
+        let ((seconds, micros), newest): ((i64, i64), Vec<(String, i64)>) =
+            self.inner.store.with(async |connection| pipe.query_async(connection).await).await?;
+        let late_by = newest.first().map(|(_, until)| seconds * 1_000 + micros / 1_000 - until);
+        Ok(late_by.is_none_or(|millis| millis < 0 || millis > LATELY.as_millis() as i64))
     }
 
     /// The queue's scripts, by name, with the hashes by which `MONITOR` and `SLOWLOG` show them.

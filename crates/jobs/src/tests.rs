@@ -354,6 +354,24 @@ async fn a_dead_workers_job_runs_elsewhere_and_the_dead_cannot_speak() {
 }
 
 #[tokio::test]
+async fn a_queue_is_tended_until_the_lease_of_its_last_worker_has_run_out() {
+    let redis = Redis::start().await;
+    let jobs = redis.jobs();
+    assert!(jobs.is_tended().await.unwrap(), "stock Celery workers may be there");
+    let mut dying = worker(&jobs);
+    assert_eq!(all(jobs.run(job("answer"))).await, whole_turn());
+    assert!(jobs.is_tended().await.unwrap());
+    dying.tasks.shutdown().await;
+    let lost = async { while jobs.is_tended().await.unwrap() {} };
+    tokio::time::timeout(LIMIT, lost).await.unwrap();
+    let leaving = worker(&jobs);
+    assert_eq!(all(jobs.run(job("answer"))).await, whole_turn());
+    leaving.shutdown.cancel();
+    leaving.tasks.join_all().await;
+    assert!(jobs.is_tended().await.unwrap(), "the last one has left in order");
+}
+
+#[tokio::test]
 async fn a_job_that_kills_its_workers_is_given_up() {
     let redis = Redis::start().await;
     let jobs = redis.jobs();

@@ -6,6 +6,7 @@ use async_stream::stream;
 use futures::{StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep, timeout};
 use voice_call::{Message, Progress, Role, ToolCall, ToolUse, TurnId};
 use voice_jobs::{Jobs, JobsError, NewJob};
 use voice_server::trace::TraceContext;
@@ -14,6 +15,16 @@ use crate::ports::{Declaration, Recording, Turn, TurnEvent, Turns, Utterance, Wo
 
 /// The task's name on Celery's wire.
 const TASK: &str = "get_llm_response_task";
+
+/// A turn of which nothing is heard is looked after this often.
+const PULSE: Duration = Duration::from_millis(250);
+
+/// Redis answers such a question within a millisecond.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// A turn is given up when there has been nobody for so long who could bring its answer: long enough for another worker to
+/// take it over, and short enough for one filler to bridge.
+const ABSENCE: Duration = Duration::from_millis(1_500);
 
 /// The queue.
 #[derive(Clone, Debug)]
@@ -30,15 +41,36 @@ impl JobTurns {
 
 impl Turns for JobTurns {
     fn start(&self, turn: Turn) -> BoxStream<'static, TurnEvent> {
+        let (jobs, is_repeated, budget) = (self.jobs.clone(), turn.is_repeated, turn.budget);
         let job = to_job(turn, Timestamp::now());
-        let mut events = Box::pin(self.jobs.run(job));
         // A stock Celery worker's reply comes in one piece, without the events before it.
         let (mut has_transcript, mut has_delta) = (false, false);
         Box::pin(stream! {
-            while let Some(event) = events.next().await {
+            if is_repeated {
+                // He has been told that something went wrong: his second attempt waits for Redis, and not he for a third.
+                let _ = timeout(budget, come_back(&jobs)).await;
+            }
+            let mut events = Box::pin(jobs.run(job));
+            let mut present_at = Instant::now();
+            loop {
+                let Ok(event) = timeout(PULSE, events.next()).await else {
+                    // A reply that has begun has an end of its own in the call.
+                    match if has_delta || is_repeated { None } else { absent(&jobs).await } {
+                        None => present_at = Instant::now(),
+                        Some(reason) if present_at.elapsed() >= ABSENCE => {
+                            tracing::warn!(reason, "a turn is given up");
+                            yield TurnEvent::Failed { reason: reason.into() };
+                            return;
+                        }
+                        Some(_) => {}
+                    }
+                    continue;
+                };
+                present_at = Instant::now();
                 let event = match event {
-                    Ok(event) => event.event,
-                    Err(error) => {
+                    None => return,
+                    Some(Ok(event)) => event.event,
+                    Some(Err(error)) => {
                         tracing::warn!(%error, "a turn could not be enqueued");
                         let reason = match error {
                             JobsError::QueueFull(_) => "QUEUE_FULL",
@@ -98,6 +130,22 @@ impl Turns for JobTurns {
     }
 }
 
+/// Who is missing that an answer could come from.
+async fn absent(jobs: &Jobs) -> Option<&'static str> {
+    match timeout(ANSWER, jobs.is_tended()).await {
+        Ok(Ok(true)) => None,
+        Ok(Ok(false)) => Some("WORKER_UNAVAILABLE"),
+        Ok(Err(_)) | Err(_) => Some("QUEUE_UNAVAILABLE"),
+    }
+}
+
+/// Waits until Redis answers.
+async fn come_back(jobs: &Jobs) {
+    while !matches!(timeout(ANSWER, jobs.ping()).await, Ok(Ok(()))) {
+        sleep(PULSE).await;
+    }
+}
+
 /// Whoever knows the call and the turn knows the job: `WatchJob` and Celery's tools find it.
 fn job_id(call_id: &str, turn: TurnId, round: u32) -> String {
     if round == 0 { format!("{call_id}-{turn}") } else { format!("{call_id}-{turn}.{round}") }
@@ -116,6 +164,7 @@ fn to_job(turn: Turn, now: Timestamp) -> NewJob {
         language,
         budget,
         answered_text,
+        is_repeated: _,
     } = turn;
     let mut recordings: Vec<Recording> = utterances.into_iter().flat_map(recordings_of).collect();
     let last = recordings.pop();

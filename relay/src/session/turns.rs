@@ -59,6 +59,7 @@ impl Session {
             budget,
             is_speculative,
             answered_text,
+            is_repeated,
         } = request;
         let prompt: Vec<_> = std::iter::once(self.assistant.prompt.clone()).chain(instructions).collect();
         if round > 0 {
@@ -81,6 +82,7 @@ impl Session {
             language: self.assistant.language.clone(),
             budget,
             answered_text,
+            is_repeated,
         });
         let report = self.report.clone();
         let task = self.work.spawn(async move {

@@ -25,40 +25,67 @@ fn folder() -> std::path::PathBuf {
     folder
 }
 
-/// Cuts the line of one service to Redis while a turn is worked on.
-async fn survives_a_cut_of(service: &'static str) {
+/// When in a turn the line is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    BeforeTheUtterance,
+    BeforeTheTranscript,
+    AfterTheTranscript,
+}
+
+/// Cuts the lines of some services to Redis. The caller, who was told so, says it again at once.
+async fn survives_a_cut_of(services: &[&'static str], moment: Moment) {
     let (_redis, redis_url) = own_redis(&folder()).await.unwrap();
     let wire = Wire::lay(&redis_url).await.unwrap();
+    let slow = ["--stt-delay-ms", "300", "--first-token-ms", "500"];
     let mesh = mesh(Options {
         redis_url: Some(redis_url),
-        own_env: vec![(service, "REDIS_URL", wire.url.clone())],
-        groq_args: vec!["--first-token-ms".into(), "1500".into()],
+        own_env: services.iter().map(|service| (*service, "REDIS_URL", wire.url.clone())).collect(),
+        groq_args: slow.map(str::to_owned).into(),
         ..Options::default()
     })
     .await;
     let (caller, mut watch) = greeted(&mesh).await;
     ask(&caller, &mut watch).await;
-    caller.say(QUESTION).await.unwrap();
-    watch.until(LIMIT, transcript).await.unwrap();
     let before = watch.seen.len();
-    wire.cut();
+    if moment == Moment::BeforeTheUtterance {
+        wire.cut();
+    }
+    let asked = transcriptions(&mesh).await;
+    caller.say(QUESTION).await.unwrap();
+    match moment {
+        Moment::BeforeTheUtterance => {}
+        Moment::BeforeTheTranscript => {
+            let begun = async || (transcriptions(&mesh).await > asked).then_some(());
+            eventually(LIMIT, "the request for the transcript", begun).await.unwrap();
+            wire.cut();
+        }
+        Moment::AfterTheTranscript => {
+            watch.until(LIMIT, transcript).await.unwrap();
+            wire.cut();
+        }
+    }
     let cut = async {
         // It is the fault itself, not a wait for something to happen.
         tokio::time::sleep(CUT).await;
         wire.mend();
     };
     let heard = async {
-        assert_eq!(watch.until(LIMIT, failed).await.unwrap(), "TURN_DEADLINE");
+        let reason = watch.until(LIMIT, failed).await.unwrap();
+        assert!(matches!(&*reason, "QUEUE_UNAVAILABLE" | "WORKER_UNAVAILABLE"), "{reason}");
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        ask(&caller, &mut watch).await;
     };
     tokio::join!(cut, heard);
     let told: Vec<PlaybackKind> = watch.seen[before..].iter().filter_map(playback).collect();
-    // The wait is bridged for as long as it lasts, and ends with one apology.
-    let (last, bridged) = told.split_last().unwrap();
-    assert_eq!(*last, PlaybackKind::Apology, "{told:?}");
-    assert!(bridged.iter().all(|kind| *kind == PlaybackKind::Filler), "{told:?}");
-    ask(&caller, &mut watch).await;
+    let count = |kind| told.iter().filter(|told| **told == kind).count();
+    assert!(count(PlaybackKind::Filler) <= 1 && count(PlaybackKind::Apology) == 1, "{told:?}");
     assert!(replies(&watch).join(" ").ends_with(ANSWER));
+}
+
+async fn transcriptions(mesh: &Mesh) -> usize {
+    let requests = mesh.groq.requests().await.unwrap();
+    requests.iter().filter(|request| request["endpoint"] == "stt").count()
 }
 
 fn playback(event: &CallEvent) -> Option<PlaybackKind> {
@@ -66,13 +93,60 @@ fn playback(event: &CallEvent) -> Option<PlaybackKind> {
 }
 
 #[tokio::test]
-async fn a_worker_cut_off_from_redis_for_ten_seconds_costs_an_apology_and_not_the_call() {
-    survives_a_cut_of("worker").await;
+async fn a_worker_cut_off_from_redis_before_an_utterance_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["worker"], Moment::BeforeTheUtterance).await;
 }
 
 #[tokio::test]
-async fn a_relay_cut_off_from_redis_for_ten_seconds_costs_an_apology_and_not_the_call() {
-    survives_a_cut_of("relay").await;
+async fn a_worker_cut_off_from_redis_before_the_transcript_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["worker"], Moment::BeforeTheTranscript).await;
+}
+
+#[tokio::test]
+async fn a_worker_cut_off_from_redis_after_the_transcript_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["worker"], Moment::AfterTheTranscript).await;
+}
+
+#[tokio::test]
+async fn a_relay_cut_off_from_redis_before_an_utterance_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["relay"], Moment::BeforeTheUtterance).await;
+}
+
+#[tokio::test]
+async fn a_relay_cut_off_from_redis_after_the_transcript_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["relay"], Moment::AfterTheTranscript).await;
+}
+
+#[tokio::test]
+async fn all_cut_off_from_redis_before_an_utterance_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["relay", "worker"], Moment::BeforeTheUtterance).await;
+}
+
+#[tokio::test]
+async fn all_cut_off_from_redis_before_the_transcript_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["relay", "worker"], Moment::BeforeTheTranscript).await;
+}
+
+#[tokio::test]
+async fn all_cut_off_from_redis_after_the_transcript_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["relay", "worker"], Moment::AfterTheTranscript).await;
+}
+
+#[tokio::test]
+async fn a_call_in_frames_does_not_notice_that_redis_is_cut_off() {
+    let (_redis, redis_url) = own_redis(&folder()).await.unwrap();
+    let wire = Wire::lay(&redis_url).await.unwrap();
+    let own_env = ["relay", "worker", "tts"].map(|service| (service, "REDIS_URL", wire.url.clone()));
+    let options = Options { redis_url: Some(redis_url), own_env: own_env.into(), ..Options::default() };
+    let mesh = mesh(options.with("CALL_AUDIO", "stream")).await;
+    let (caller, mut watch) = greeted(&mesh).await;
+    ask(&caller, &mut watch).await;
+    let before = watch.seen.len();
+    wire.cut();
+    ask(&caller, &mut watch).await;
+    assert!(replies(&watch).join(" ").ends_with(ANSWER));
+    let told: Vec<PlaybackKind> = watch.seen[before..].iter().filter_map(playback).collect();
+    assert!(told.iter().all(|kind| *kind == PlaybackKind::Reply), "{told:?}");
 }
 
 #[tokio::test]

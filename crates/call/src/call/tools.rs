@@ -250,6 +250,7 @@ impl Talk {
             budget: cx.config.turn_budget,
             is_speculative: false,
             answered_text: None,
+            is_repeated: self.failures > 0,
         }));
     }
 

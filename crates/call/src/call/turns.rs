@@ -48,10 +48,11 @@ impl Talk {
             budget: cx.config.turn_budget,
             is_speculative: matches!(beginning, Beginning::LikelyEndpoint { .. }),
             answered_text: self.answered_text(),
+            is_repeated: self.failures > 0,
         }));
         let mut turn = Turn::new(id, cx.now, beginning, utterances, text);
-        turn.filler_after = if self.last_turn_had_filler && self.failures == 0 {
-            // Two fillers in a row are a mannerism; a wait this long is a fault and is bridged all the same.
+        turn.filler_after = if self.last_turn_had_filler {
+            // Two fillers in a row are a mannerism, and no comfort after an apology; a wait this long is bridged all the same.
             cx.config.filler_after.mul_f32(1.6)
         } else {
             self.pace

@@ -101,6 +101,7 @@ async fn to_config(turn: Turn) -> Result<TurnConfig, String> {
         budget,
         // Its own words are those that count: nothing is answered before them.
         answered_text: _,
+        is_repeated: _,
     } = turn;
     let mut said = vec![earlier_text];
     for utterance in utterances {
