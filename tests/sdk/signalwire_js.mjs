@@ -123,14 +123,67 @@ async function converse(call, clipUrl) {
   assert.equal(pressed.digits, '12')
   assert.equal(pressed.terminator, '#')
 
+  await collect(call, clipUrl)
+
   await call.sendDigits('12#')
 
   const peer = await call.connectPhone({ from: '+15552220000', to: '+15553330000', timeout: 30 })
   assert.ok(peer, 'no peer')
   assert.equal(call.connectState, 'connected')
+  await call.disconnect()
+  assert.equal(call.connectState, 'disconnected')
 
   await call.hangup()
   assert.equal(call.state, 'ended')
+}
+
+// Prompts and collects whose input is speech, keys, nothing, or a stop.
+async function collect(call, clipUrl) {
+  const long = Array(4).fill('please tell me what you would like to know').join(' ')
+  const speech = { endSilenceTimeout: 0.5, language: 'en-US', hints: ['hours'] }
+  const press = (digits) => control('POST', `/sim/calls/${call.id}/digits`, { digits })
+
+  // Words answer a prompt, and cut it.
+  const asked = await call.promptTTS({ text: long, speech, initialTimeout: 10 }).onStarted()
+  await say(call.id)
+  const heard = await asked.ended()
+  assert.equal(heard.type, 'speech')
+  assert.equal(heard.text, callerText)
+  const view = await control('GET', `/sim/calls/${call.id}`)
+  assert.equal(view.playbacks.at(-1).ended_by, 'input')
+
+  // Nobody answers: the time to do so begins with the end of the prompt.
+  const started = performance.now()
+  const silent = await call.promptAudio({ url: clipUrl, digits: { max: 4 }, initialTimeout: 0.5 }).onStarted()
+  assert.equal((await silent.ended()).type, 'no_input')
+  assert.ok(performance.now() - started > CLIP_MS + 400)
+
+  // A prompt has a volume, and can be stopped.
+  const stopped = await call.promptTTS({ text: long, digits: { max: 4 }, initialTimeout: 30 }).onStarted()
+  await stopped.setVolume(3)
+  await stopped.stop()
+  assert.equal((await stopped.ended()).type, 'no_input')
+
+  // Keys without a prompt: ended by a terminator, by their number, by a pause.
+  for (const [keys, digits, expected, terminator] of [
+    ['42#', { max: 9, terminators: '#' }, '42', '#'],
+    ['123', { max: 3 }, '123', undefined],
+    ['7', { max: 3, digitTimeout: 0.3 }, '7', undefined],
+  ]) {
+    const collecting = await call.collect({ digits, initialTimeout: 10 }).onStarted()
+    await press(keys)
+    const pressed = await collecting.ended()
+    assert.deepEqual([pressed.type, pressed.digits, pressed.terminator], ['digit', expected, terminator])
+  }
+
+  // A collect whose timers are not started waits.
+  const waiting = await call.collect({ digits: { max: 1 }, initialTimeout: 0.2, startInputTimers: false }).onStarted()
+  let isOver = false
+  const over = waiting.ended().then((collected) => { isOver = true; return collected })
+  await pause(600)
+  assert.equal(isOver, false)
+  await waiting.startInputTimers()
+  assert.equal((await over).type, 'no_input')
 }
 
 // Calls a person, a machine, and people who do not answer.

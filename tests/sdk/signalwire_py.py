@@ -150,6 +150,8 @@ async def converse(call, clip_url):
     pressed = await prompt.wait(timeout=10)
     assert pressed.params["result"] == {"type": "digit", "params": {"digits": "12", "terminator": "#"}}, pressed.params
 
+    await collect(call, clip_url)
+
     sent = asyncio.ensure_future(call.wait_for("calling.call.send_digits", timeout=10))
     assert (await call.send_digits("12#"))["code"] == "200"
     assert (await sent).params["state"] == "finished"
@@ -162,6 +164,78 @@ async def converse(call, clip_url):
     await call.hangup()
     ended = await call.wait_for_ended(timeout=5)
     assert ended.params["end_reason"] == "hangup", ended.params
+
+
+async def collect(call, clip_url):
+    """Prompts and collects whose input is speech, keys, nothing, or a stop."""
+    prompt = [{"type": "audio", "params": {"url": clip_url}}]
+    speech = {"end_silence_timeout": 0.5, "language": "en-US", "hints": ["hours"]}
+    loop = asyncio.get_running_loop()
+
+    # Words answer a prompt, and cut it.
+    long = [{"type": "tts", "params": {"text": " ".join(["please tell me what you would like to know"] * 4)}}]
+    cut = asyncio.ensure_future(call.wait_for(
+        "calling.call.play", lambda e: e.params["state"] == "finished", timeout=20))
+    asked = await call.play_and_collect(long, {"speech": speech, "digits": {"max": 1}, "initial_timeout": 10}, volume=-2.0)
+    await call.wait_for("calling.call.play", lambda e: e.params["state"] == "playing", timeout=10)
+    await say(call.call_id)
+    heard = await asked.wait(timeout=20)
+    assert heard.params["result"]["type"] == "speech", heard.params
+    assert heard.params["result"]["params"]["text"] == CALLER_TEXT, heard.params
+    assert (await cut).params["control_id"] == asked.control_id
+    view = await controlled("GET", f"/sim/calls/{call.call_id}")
+    assert view["playbacks"][-1]["ended_by"] == "input", view["playbacks"][-1]
+
+    # Nobody answers: the time to do so begins with the end of the prompt.
+    started = loop.time()
+    silent = await (await call.play_and_collect(prompt, {"digits": {"max": 4}, "initial_timeout": 0.5})).wait(timeout=10)
+    assert silent.params["result"]["type"] == "no_input", silent.params
+    assert loop.time() - started > CLIP_SECONDS + 0.4, loop.time() - started
+
+    # A prompt has a volume, its timers can be started before its end, and it can be stopped.
+    asked = await call.play_and_collect(long, {"digits": {"max": 4}, "initial_timeout": 30})
+    await call.wait_for("calling.call.play", lambda e: e.params["state"] == "playing", timeout=10)
+    assert (await asked.volume(3.0))["code"] == "200"
+    assert (await asked.start_input_timers())["code"] == "200"
+    assert (await asked.stop())["code"] == "200"
+    assert (await asked.wait(timeout=5)).params["result"]["type"] == "no_input"
+    assert await asked.stop() == {}
+
+    # Keys without a prompt: ended by a terminator, by their number, by a pause.
+    for pressed, digits, expected in (
+        ("42#", {"max": 9, "terminators": "#"}, {"digits": "42", "terminator": "#"}),
+        ("123", {"max": 3}, {"digits": "123"}),
+        ("7", {"max": 3, "digit_timeout": 0.3}, {"digits": "7"}),
+    ):
+        keys = await call.collect(digits=digits, initial_timeout=10)
+        await controlled("POST", f"/sim/calls/{call.call_id}/digits", {"digits": pressed})
+        event = await keys.wait(timeout=10)
+        assert event.params["result"] == {"type": "digit", "params": expected}, event.params
+        assert (event.params["state"], event.params["final"]) == ("finished", True), event.params
+
+    # A collect whose timers are not started waits.
+    waiting = await call.collect(digits={"max": 1}, initial_timeout=0.2, start_input_timers=False)
+    await asyncio.sleep(0.6)
+    assert not waiting.is_done
+    assert (await waiting.start_input_timers())["code"] == "200"
+    assert (await waiting.wait(timeout=5)).params["result"]["type"] == "no_input"
+
+    # A continuous one goes on after a final result, until it is stopped.
+    results = []
+    listen = lambda event: results.append(event.params)
+    call.on("calling.call.collect", listen)
+    ear = await call.collect(speech=speech, continuous=True, start_input_timers=False)
+    for _ in range(2):
+        final = asyncio.ensure_future(call.wait_for(
+            "calling.call.collect", lambda e: e.params.get("final") is True, timeout=20))
+        await say(call.call_id)
+        assert (await final).params["state"] == "collecting"
+    over = asyncio.ensure_future(call.wait_for(
+        "calling.call.collect", lambda e: e.params.get("state") == "finished", timeout=10))
+    assert (await call._execute("collect.stop", {"control_id": ear.control_id}))["code"] == "200"
+    await over
+    texts = [params["result"]["params"]["text"] for params in results if params["result"]["type"] == "speech"]
+    assert texts == [CALLER_TEXT] * 2, texts
 
 
 class Media:

@@ -253,7 +253,10 @@ impl Call {
     }
 
     fn start_input_timers(&mut self, params: &Value) -> Done {
-        let id = self.running_collect(params, "collect", "CallCollectStartInputTimersParams")?;
+        // A prompt's collect has no such command of its own.
+        let running = self.collect.as_ref().map(|collect| &collect.control_id);
+        let kind = running.and_then(|id| self.controls.get(id)).copied().unwrap_or("collect");
+        let id = self.running_collect(params, kind, "CallCollectStartInputTimersParams")?;
         if let Some(collect) = &mut self.collect {
             collect.start_timers();
         }
