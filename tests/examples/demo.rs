@@ -12,19 +12,21 @@ use serde_json::{Value, json};
 use tests::{
     mesh::{CONTEXT, Mesh, Options, Watch},
     phone::Caller,
+    python_tools::PythonTools,
     show::{Screen, part_duration},
     speech::{recognised, target_folder, words},
 };
 use voice_audio::{TELEPHONE_HERTZ, wav};
 use voice_proto::relay::v1::{
-    Activity, CallEvent, PlaybackKind, PlaybackStarted, PlayedClip, TranscriptSource, call_event::Event,
+    Activity, CallEvent, PlaybackKind, PlaybackStarted, PlayedClip, ToolOutcome, TranscriptSource,
+    call_event::Event,
 };
 
 /// A turn takes a fraction of this on a machine that is not overloaded.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Caller and assistant, turn by turn. The second reply is interrupted by the third question.
-const SCRIPT: [(&str, &str); 4] = [
+const SCRIPT: [(&str, &str); 5] = [
     (
         "what are your opening hours",
         "We are open from nine in the morning until six in the evening. On sunday we are closed.",
@@ -36,10 +38,16 @@ const SCRIPT: [(&str, &str); 4] = [
          Today the grandchildren run the house, and the oven still works.",
     ),
     ("i want to book a table for two", "Gladly. Your table for two is booked for eight in the evening."),
+    ("where is my order", "Please enter the number of your order."),
     ("thank you very much and goodbye", "You are welcome. Have a good day."),
 ];
 
 const INTERRUPTED: usize = 1;
+
+/// The turn in which the language model uses tools: it has the caller press keys, and asks the tool server in Python.
+const ORDER: usize = 3;
+const ORDER_NUMBER: &str = "1234";
+const ORDER_REPLY: &str = "Your order was shipped yesterday.";
 
 /// The number whose calls come as frames, and what is said in such a call.
 const STREAMED: &str = "+15553330000";
@@ -47,7 +55,7 @@ const STREAMED_TURNS: [usize; 2] = [0, 2];
 
 /// The turn in which the provider's voice is lost, where a Piper voice can take over: the last one, since a call stays
 /// with the voice that it has moved to.
-const LOST: usize = 3;
+const LOST: usize = 4;
 
 /// How slowly that voice speaks. The recogniser, not a person, needs it.
 const LENGTH_SCALE: f64 = 1.3;
@@ -71,7 +79,11 @@ async fn run() -> anyhow::Result<()> {
     let redis_url = std::env::var_os("REDIS_URL").and_then(|url| url.into_string().ok());
     let piper = slow_voice(&folder)?;
     let assistants = folder.join("assistants.toml");
-    std::fs::write(&assistants, format!("[numbers.'{STREAMED}']\ndoor = 'stream'\n"))?;
+    let python = PythonTools::start().await;
+    if let Err(why) = &python {
+        screen.step(&format!("the tool server in Python is not there, its tool is left out: {why:#}"));
+    }
+    std::fs::write(&assistants, assistants_file(python.as_ref().ok()))?;
     let mut options =
         Options { redis_url, ..Options::default() }.with("ASSISTANTS_FILE", assistants.display());
     if let Some(voice) = &piper {
@@ -79,10 +91,10 @@ async fn run() -> anyhow::Result<()> {
     }
     let mesh = Mesh::start(options).await?;
     let logs = mesh.folder.display().to_string();
-    mesh.groq.script(&SCRIPT).await?;
+    mesh.groq.lines(model_script()).await?;
     mesh.groq.grammar(&SCRIPT.map(|(question, _)| question)).await?;
     let result = async {
-        converse(&mesh, screen, &folder, piper.is_some()).await?;
+        converse(&mesh, screen, &folder, (piper.is_some(), python.is_ok())).await?;
         converse_in_frames(&mesh, screen, &folder).await.context("in the call that came as frames")
     };
     let result = result.await;
@@ -94,6 +106,33 @@ async fn run() -> anyhow::Result<()> {
         Err(_) => eprintln!("the services' logs are in {logs}"),
     }
     result
+}
+
+/// Two assistants: calls to one number come in frames.
+fn assistants_file(python: Option<&PythonTools>) -> String {
+    let orders = python.map(|PythonTools { address, .. }| {
+        format!("tool_server = 'orders'\n[tool_servers.orders]\naddress = '{address}'\n")
+    });
+    let orders = orders.unwrap_or_default();
+    format!("[default]\ntools = ['collect_digits']\n{orders}[numbers.'{STREAMED}']\ndoor = 'stream'\n")
+}
+
+/// What the language model answers, and asks for. A line whose tool is not there does not fit: then the next one does.
+fn model_script() -> Value {
+    let lines = SCRIPT.iter().enumerate().map(|(n, (question, reply))| {
+        if n == ORDER {
+            let keys = json!({ "prompt": reply, "max_digits": ORDER_NUMBER.len() });
+            return json!({ "when": question, "tool_calls": [{ "name": "collect_digits", "arguments": keys }] });
+        }
+        json!({ "when": question, "reply": reply })
+    });
+    let order = json!({ "number": ORDER_NUMBER });
+    let after = [
+        json!({ "when": "shipped", "reply": ORDER_REPLY }),
+        json!({ "when": ORDER_NUMBER, "tool_calls": [{ "name": "order_status", "arguments": order }] }),
+        json!({ "when": ORDER_NUMBER, "reply": ORDER_REPLY }),
+    ];
+    lines.chain(after).collect()
 }
 
 /// The first voice of `PIPER_VOICE`, made to speak slowly.
@@ -117,7 +156,12 @@ fn slow_voice(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(slow))
 }
 
-async fn converse(mesh: &Mesh, screen: Screen, folder: &Path, has_piper: bool) -> anyhow::Result<()> {
+async fn converse(
+    mesh: &Mesh,
+    screen: Screen,
+    folder: &Path,
+    (has_piper, has_python): (bool, bool),
+) -> anyhow::Result<()> {
     screen.step("a caller rings; his audio comes as recordings");
     let caller = mesh.phone.ring(CONTEXT).await?;
     let call_id = mesh.newest_call().await?;
@@ -148,6 +192,13 @@ async fn converse(mesh: &Mesh, screen: Screen, folder: &Path, has_piper: bool) -
             // Let a part of the reply be heard before the caller speaks over it.
             tokio::time::sleep(Duration::from_millis(2_500)).await;
         } else {
+            if n == ORDER {
+                show.until(
+                    |event| matches!(event, Event::PlaybackFinished(done) if done.kind() == PlaybackKind::Reply),
+                )
+                .await?;
+                caller.press(ORDER_NUMBER).await?;
+            }
             show.answered().await?;
         }
     }
@@ -163,6 +214,9 @@ async fn converse(mesh: &Mesh, screen: Screen, folder: &Path, has_piper: bool) -
     let violations = mesh.phone.violations().await?;
     ensure!(violations.is_empty(), "the platform's protocol was broken: {violations:?}");
     screen.step(&format!("the caller could understand all {} stretches of speech", checks.len()));
+    let tools = tools_used(&show.watch.seen);
+    ensure!(tools.len() == 1 + usize::from(has_python), "only these tools were used: {tools:?}");
+    screen.step(&format!("tools that were used: {}", tools.join(", ")));
     let clips = played(&show.watch.seen);
     if let Some(lost) = lost {
         let since = played(&show.watch.seen[lost..]);
@@ -211,6 +265,15 @@ async fn understood(caller: &Caller, before: usize, expected: &[String]) -> anyh
     let understood = recognised(&audio.samples[before.min(audio.samples.len())..], expected).await?;
     ensure!(understood == words(&expected[0]), "\"{}\" was understood as \"{understood}\"", expected[0]);
     Ok(audio.samples.len())
+}
+
+/// Tools of which something has come.
+fn tools_used(events: &[CallEvent]) -> Vec<&str> {
+    let done = events.iter().filter_map(|event| match &event.event {
+        Some(Event::ToolEnded(ended)) if ended.outcome() == ToolOutcome::Done => Some(ended.name.as_str()),
+        _ => None,
+    });
+    done.collect()
 }
 
 /// Every clip that was played.
