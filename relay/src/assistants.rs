@@ -36,6 +36,12 @@ use crate::{callers::CallerLimits, config::is_e164, doors::Door, greeting::Greet
 const DEFAULT_PROMPT: &str = "You are a friendly assistant on the telephone. Answer in one to three short spoken \
     sentences. Never use markdown, lists, emoji or links. If you did not understand, ask.";
 
+/// What somebody is told to whom a call is handed unless the operator says otherwise.
+const DEFAULT_ANNOUNCEMENT: &str = "You have a call from {caller}.";
+
+/// The longest announcement, in characters: half a minute, while the caller waits.
+pub(crate) const LONGEST_ANNOUNCEMENT: usize = 500;
+
 /// Nobody stays on the telephone for longer while a tool is at work, in seconds.
 const LONGEST_TOOL: u64 = 60;
 
@@ -59,7 +65,9 @@ pub struct Assistant {
     /// What the language model may ask for beside its words.
     pub tools: Vec<BuiltIn>,
     /// Numbers that a call may be handed to, by the names that the model knows.
-    pub transfer_targets: BTreeMap<String, String>,
+    pub transfer_targets: BTreeMap<String, TransferTarget>,
+    /// What they are told of a call that is announced to them, where nothing else is said; `{caller}` is his number.
+    pub announcement: String,
     /// Name of the server of the operator's own tools.
     pub tool_server: Option<String>,
     /// How often one number may call.
@@ -84,6 +92,23 @@ pub struct ToolServer {
     pub address: String,
     /// What it is shown.
     pub token: Option<SecretString>,
+}
+
+/// Somebody whom calls may be handed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferTarget {
+    /// E.164.
+    pub number: String,
+    /// What he is told before he is connected; `None` if the caller hears his telephone ring instead.
+    pub announcement: Option<String>,
+}
+
+/// The same as it is written: a number, or more.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields, expecting = "a number, or { number, announcement }")]
+enum TargetSettings {
+    Number(String),
+    Announced { number: String, announcement: String },
 }
 
 /// What is wrong with the file.
@@ -151,8 +176,11 @@ struct Settings {
     max_call_seconds: Option<u64>,
     max_turns: Option<u32>,
     tools: Option<Vec<String>>,
-    transfer_targets: Option<BTreeMap<String, String>>,
+    transfer_targets: Option<BTreeMap<String, TargetSettings>>,
+    announcement: Option<String>,
     transfer: Option<String>,
+    hold: Option<String>,
+    transfer_failed: Option<String>,
     tool_server: Option<String>,
     max_calls_per_caller: Option<u32>,
     max_calls_per_caller_hour: Option<u32>,
@@ -235,6 +263,19 @@ impl Assistants {
     }
 }
 
+// === impl TransferTarget ===
+
+impl From<TargetSettings> for TransferTarget {
+    fn from(settings: TargetSettings) -> Self {
+        match settings {
+            TargetSettings::Number(number) => Self { number, announcement: None },
+            TargetSettings::Announced { number, announcement } => {
+                Self { number, announcement: Some(announcement) }
+            }
+        }
+    }
+}
+
 // === impl Assistant ===
 
 impl Assistant {
@@ -249,6 +290,7 @@ impl Assistant {
             call: base.clone(),
             tools: Vec::new(),
             transfer_targets: BTreeMap::new(),
+            announcement: DEFAULT_ANNOUNCEMENT.into(),
             tool_server: None,
             caller_limits: CallerLimits::default(),
             has_own_fillers: false,
@@ -273,7 +315,10 @@ impl Assistant {
             max_turns,
             tools,
             transfer_targets,
+            announcement,
             transfer,
+            hold,
+            transfer_failed,
             tool_server,
             max_calls_per_caller,
             max_calls_per_caller_hour,
@@ -317,6 +362,8 @@ impl Assistant {
             goodbye: own_goodbye,
             busy: own_busy,
             transfer: own_transfer,
+            hold: own_hold,
+            transfer_failed: own_transfer_failed,
         } = &mut self.call.phrases;
         set(own_fillers, fillers);
         set(own_apology, apology);
@@ -324,6 +371,9 @@ impl Assistant {
         set(own_goodbye, goodbye);
         set(own_busy, busy);
         set(own_transfer, transfer);
+        set(own_hold, hold);
+        set(own_transfer_failed, transfer_failed);
+        set(&mut self.announcement, announcement);
         set(&mut self.call.no_input_after, no_input_seconds.map(Duration::from_secs));
         set(&mut self.call.max_call, max_call_seconds.map(Duration::from_secs));
         set(&mut self.call.max_turns, max_turns);
@@ -343,7 +393,7 @@ impl Assistant {
         name: &str,
         place: &Place<'_>,
         tools: Option<Vec<String>>,
-        targets: Option<BTreeMap<String, String>>,
+        targets: Option<BTreeMap<String, TargetSettings>>,
         server: Option<String>,
     ) -> Result<Self, AssistantsError> {
         if let Some(tools) = tools {
@@ -355,11 +405,18 @@ impl Assistant {
             });
             self.tools = known.collect::<Result<_, _>>()?;
         }
+        let targets = targets
+            .map(|targets| targets.into_iter().map(|(target, settings)| (target, settings.into())).collect());
         set(&mut self.transfer_targets, targets);
-        for (target, number) in &self.transfer_targets {
+        for (target, TransferTarget { number, announcement }) in &self.transfer_targets {
             if !is_e164(number) {
                 let message = format!("{target} is not a number such as +15551234567");
                 return Err(wrong(name, "transfer_targets", &message));
+            }
+            let text = announcement.as_ref().unwrap_or(&self.announcement);
+            if text.chars().count() > LONGEST_ANNOUNCEMENT {
+                let message = format!("is longer than {LONGEST_ANNOUNCEMENT} characters for {target}");
+                return Err(wrong(name, "announcement", &message));
             }
         }
         if self.tools.contains(&BuiltIn::TransferCall) && self.transfer_targets.is_empty() {
@@ -379,13 +436,19 @@ impl Assistant {
     /// Everything that this assistant says of its own accord, the most important first; an empty text where it says
     /// nothing, so that places compare between assistants.
     pub fn phrases(&self) -> Vec<String> {
-        let Phrases { greeting, fillers, apology, no_input, goodbye, busy, transfer } = &self.call.phrases;
+        let Phrases { greeting, fillers, apology, no_input, goodbye, busy, transfer, hold, transfer_failed } =
+            &self.call.phrases;
         let (first, others) = fillers.split_first().map_or((None, &[][..]), |(f, others)| (Some(f), others));
         let first = first.cloned().unwrap_or_default();
         // Those who are never handed over need no words for it.
         let nothing = String::new();
-        let transfer = if self.tools.contains(&BuiltIn::TransferCall) { transfer } else { &nothing };
-        let single = [greeting, apology, &first, no_input, goodbye, busy, transfer].into_iter();
+        let [transfer, hold, transfer_failed] = if self.tools.contains(&BuiltIn::TransferCall) {
+            [transfer, hold, transfer_failed]
+        } else {
+            [&nothing; 3]
+        };
+        let single =
+            [greeting, apology, &first, no_input, goodbye, busy, transfer, hold, transfer_failed].into_iter();
         single.chain(others).cloned().collect()
     }
 }
@@ -463,13 +526,20 @@ mod tests {
         let assistants = parse(
             "[tool_servers.shop]\naddress = 'https://tools.example:443'\ntoken_env = 'SHOP_TOKEN'\n\
              timeout_seconds = 20\n[default]\ntools = ['end_call', 'transfer_call']\n\
-             transfer_targets = { sales = '+15553330000' }\ntool_server = 'shop'\n\
+             tool_server = 'shop'\n[default.transfer_targets]\nsales = '+15553330000'\n\
+             support = { number = '+15553330001', announcement = 'A call from {caller} for support.' }\n\
              [contexts.quiet]\ntools = []",
         )
         .unwrap();
         let default = assistants.of("", "");
         assert_eq!(default.tools, [BuiltIn::EndCall, BuiltIn::TransferCall]);
-        assert_eq!(default.transfer_targets["sales"], "+15553330000");
+        let sales = TransferTarget { number: "+15553330000".into(), announcement: None };
+        assert_eq!(default.transfer_targets["sales"], sales);
+        let support = TransferTarget {
+            number: "+15553330001".into(),
+            announcement: Some("A call from {caller} for support.".into()),
+        };
+        assert_eq!(default.transfer_targets["support"], support);
         assert_eq!(default.call.tool_timeout, Duration::from_secs(20));
         let quiet = assistants.of("quiet", "");
         assert_eq!((quiet.tools.len(), quiet.tool_server.as_deref()), (0, Some("shop")));
@@ -495,6 +565,7 @@ mod tests {
             ("[default]\ntools = ['sing']", "tools"),
             ("[default]\ntools = ['transfer_call']", "transfer_targets"),
             ("[default]\ntransfer_targets = { sales = '0123' }", "transfer_targets"),
+            ("[default]\ntransfer_targets = { sales = { nummer = '+15553330000' } }", "number, announcement"),
             ("[default]\ntool_server = 'shop'", "tool_server"),
             ("[tool_servers.shop]\naddress = ''", "address"),
             ("[tool_servers.shop]\naddress = 'a:1'\ntimeout_seconds = 0", "timeout_seconds"),

@@ -178,12 +178,12 @@ impl RelayService for Api {
         if let Some(mut owner) = self.elsewhere(&request, &request.get_ref().call_id).await {
             return back(owner.transfer_call(onward(request)).await);
         }
-        let asks::Transfer { call_id, number } = request.into_inner().try_into()?;
+        let asks::Transfer { call_id, number, announcement } = request.into_inner().try_into()?;
         let record = self.find(call_id)?;
         record.check_trunk()?;
         self.plan.check(&number)?;
         self.plan.take(Timestamp::now()).await?;
-        record.ask(Ask::Transfer(number)).await?;
+        record.ask(Ask::Transfer { number, announcement }).await?;
         Ok(Response::new(TransferCallResponse {}))
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct KeptCall {
     pub created_at: Timestamp,
     /// What the platform knows it by; not known before a telephone that we call rings.
     pub leg: Option<KeptLeg>,
+    /// Whom the call is being handed to, or was, if he was called by himself.
+    pub target: Option<KeptLeg>,
     pub running: Running,
     pub turns: u32,
     /// Of its newest event.

@@ -71,8 +71,30 @@ pub(crate) enum LineCommand {
         /// E.164.
         number: String,
     },
+    /// Stop listening, and call whom the call is to be handed to, by himself.
+    CallTarget {
+        /// E.164.
+        number: String,
+    },
+    /// Tell him something.
+    TellTarget(Announcement),
+    /// Connect the two.
+    JoinTarget,
+    /// Hang up on him.
+    DropTarget,
     /// Hang up.
     HangUp,
+}
+
+/// What somebody is told to whom a call is to be handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// As a clip, if there is one. What cannot be played is said in the provider's own voice.
+    pub clip: Option<Clip>,
+    /// The words.
+    pub text: String,
+    /// BCP 47 tag of their language.
+    pub language: String,
 }
 
 /// Something to play.

@@ -46,7 +46,12 @@ pub(crate) enum Ask {
     /// Dial digits into the call.
     SendDigits(String),
     /// Hand the call to a number.
-    Transfer(String),
+    Transfer {
+        /// E.164.
+        number: String,
+        /// What whoever answers is told first, if anything; empty for the assistant's own words.
+        announcement: Option<String>,
+    },
 }
 
 /// What comes of it.

@@ -1,5 +1,6 @@
 //! Drives one call: executes what the core decides, and tells it what happens. No policy lives here.
 
+mod handover;
 mod message;
 mod sounds;
 mod tools;
@@ -17,7 +18,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 use voice_call::{
-    Call, ClipId, Command, Destination, EndReason, Event, Notice, PlaybackId, Progress, Recogniser, Refusal,
+    Call, ClipId, Command, EndReason, Event, Notice, PlaybackId, Progress, Recogniser, Refusal,
     SpeculationOutcome, State, TurnId, UtteranceId, invariants::Invariants,
 };
 
@@ -201,7 +202,10 @@ impl Session {
             Ask::Say { text, interrupts } => self.call.say(now(), &text, interrupts).map(Asked::Say),
             Ask::Instruct(text) => self.call.instruct(text).map(|()| Asked::Done),
             Ask::SendDigits(digits) => self.call.send_digits(now(), digits).map(|()| Asked::Done),
-            Ask::Transfer(number) => self.call.transfer(now(), number).map(|()| Asked::Done),
+            Ask::Transfer { number, announcement } => {
+                let announcement = announcement.map(|text| self.announced(&text));
+                self.call.transfer(now(), number, announcement).map(|()| Asked::Done)
+            }
         }
     }
 
@@ -302,16 +306,19 @@ impl Session {
             Command::Screen => self.tell(LineCommand::Screen).await,
             Command::SendDigits { digits } => self.tell(LineCommand::SendDigits { digits }).await,
             Command::Transfer { to } => {
-                let number = match to {
-                    Destination::Fallback => self.tools.fallback_number.clone().unwrap_or_default(),
-                    Destination::Number { number } => number,
-                    Destination::Target { name } => match self.take_target(&name).await {
-                        Some(number) => number,
-                        None => return self.call.handle(now(), Event::TransferFailed),
-                    },
-                };
-                self.tell(LineCommand::Transfer { number }).await;
+                if let Some(number) = self.take_number(to).await {
+                    self.tell(LineCommand::Transfer { number }).await;
+                }
             }
+            Command::CallTarget { to, announcement } => {
+                if let Some(number) = self.take_number(to).await {
+                    self.prepare_announcement(announcement);
+                    self.tell(LineCommand::CallTarget { number }).await;
+                }
+            }
+            Command::TellTarget { announcement } => self.announce(announcement),
+            Command::JoinTarget => self.tell(LineCommand::JoinTarget).await,
+            Command::DropTarget => self.tell(LineCommand::DropTarget).await,
             Command::HangUp => self.tell(LineCommand::HangUp).await,
             Command::Report(notice) => self.note(notice),
         }

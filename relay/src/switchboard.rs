@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use voice_call::{Call, Config as CallConfig};
-use voice_signalwire::{CallReceived, Client, DialEvent, Event, SessionState};
+use voice_signalwire::{CallEvent, CallReceived, CallState, Client, DialEvent, Event, SessionState};
 
-use self::lines::Lines;
+use self::lines::{Lines, call_of};
 use crate::{
     adapters::{dialling::Dial, recording_line, stream_line, trunk::Platform},
     assistants::{Assistant, Assistants},
@@ -148,15 +148,19 @@ impl Switchboard {
             Event::Call { leg, tag, event } => {
                 if let Some(tag) = &tag {
                     lines.learn(&leg, tag);
+                    if event == CallEvent::State(CallState::Ringing) {
+                        self.end_unknown(lines, &leg, tag);
+                    }
                 }
-                lines.tell(&leg.call_id.clone(), Platform::Event { leg, event });
+                lines.tell(&leg.call_id.clone(), Platform::Event { leg, tag, event });
             }
             Event::Dial { tag, event } => {
                 if let DialEvent::Answered(leg) = &event {
                     lines.learn(leg, &tag);
                     self.end_unknown(lines, leg, &tag);
                 }
-                lines.tell(&tag, Platform::Dial(event));
+                let key = call_of(&tag).to_owned();
+                lines.tell(&key, Platform::Dial { tag, event });
             }
             Event::Connected { .. } => {
                 lines.tell_all(&Platform::Restored);
@@ -351,6 +355,7 @@ impl Switchboard {
                 called_number: called_number.clone(),
                 created_at: Timestamp::now(),
                 leg: None,
+                target: None,
                 running: Running::default(),
                 turns: 0,
                 sequence: 0,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use crate::ports::Declaration;
+use crate::{assistants::TransferTarget, ports::Declaration};
 
 /// Keys that a caller may be asked to press at a time.
 const MOST_KEYS: usize = 32;
@@ -93,7 +93,7 @@ impl BuiltIn {
     }
 
     /// What the model is told of it.
-    pub(crate) fn declare(self, targets: &BTreeMap<String, String>) -> Declaration {
+    pub(crate) fn declare(self, targets: &BTreeMap<String, TransferTarget>) -> Declaration {
         let (description, properties) = match self {
             Self::EndCall => (
                 "Hangs up once the caller has heard your reply. Say goodbye in it. Only when the caller is done.",
@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_model_is_told_the_names_of_targets_and_no_number() {
-        let targets = BTreeMap::from([("sales".to_owned(), "+15553330000".to_owned())]);
+        let sales = TransferTarget { number: "+15553330000".into(), announcement: None };
+        let targets = BTreeMap::from([("sales".to_owned(), sales)]);
         let told = BuiltIn::TransferCall.declare(&targets);
         assert_eq!(told.parameters["properties"]["target"]["enum"], json!(["sales"]));
         assert!(!told.parameters.to_string().contains("555"));

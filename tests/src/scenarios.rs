@@ -10,6 +10,7 @@ mod crashes;
 mod edges;
 mod faults;
 mod golden;
+mod handover;
 mod job_edges;
 mod jobs;
 mod line;

@@ -131,7 +131,10 @@ impl Screen {
             Event::Instructed(told) => (Colour::Dim, format!("instructed: {}", told.text)),
             Event::DigitsSent(sent) => (Colour::Dim, format!("digits dialled: {}", sent.digits)),
             Event::TransferConnected(_) => (Colour::Dim, "transferred".into()),
-            Event::TransferFailed(_) => (Colour::Warning, "nobody took the call over".into()),
+            Event::TransferFailed(failed) => {
+                let why = failed.reason().as_str_name().trim_start_matches("TRANSFER_FAILURE_REASON_");
+                (Colour::Warning, format!("nobody took the call over: {}", why.to_lowercase()))
+            }
             Event::SpeechEnded(_)
             | Event::ReplyDelta(_)
             | Event::PlaybackFinished(_)

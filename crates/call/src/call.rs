@@ -1,6 +1,7 @@
 //! The state machine of one call. What happens while it is active is in `call/talk.rs` and the files beside it.
 
 mod draft;
+mod handover;
 mod hearing;
 mod interruption;
 mod message;
@@ -24,8 +25,8 @@ use screening::Screening;
 use talk::{Cx, Step, Talk};
 
 use crate::{
-    ClipId, Command, Config, Destination, DialFailure, EndReason, Event, Message, Notice, PlaybackKind,
-    Voicemail, notice::CancelReason,
+    ClipId, Command, Config, DialFailure, EndReason, Event, Message, Notice, PlaybackKind, Voicemail,
+    notice::CancelReason,
 };
 
 /// How long the provider may take to report that an answered call is up, or that an ended one is down.
@@ -240,10 +241,10 @@ impl Call {
                 let step = talk.handle(&mut cx, event);
                 self.follow(now, step);
             }
-            (Life::Ending { reason: EndReason::Transferred, kept, .. }, Event::TransferFailed) => {
+            (Life::Ending { reason: EndReason::Transferred, kept, .. }, Event::TransferFailed { reason }) => {
                 let kept = kept.take();
-                self.out.report(Notice::TransferFailed);
-                self.transfer_failed(now, kept);
+                self.out.report(Notice::TransferFailed { reason });
+                self.transfer_failed(now, kept, reason);
             }
             (Life::Ending { reason: EndReason::Transferred, .. }, Event::TransferConnected) => {
                 self.out.report(Notice::TransferConnected);
@@ -253,20 +254,7 @@ impl Call {
         }
     }
 
-    /// Nobody took him.
-    fn transfer_failed(&mut self, now: Instant, kept: Option<Box<Talk>>) {
-        match kept {
-            Some(mut talk) => {
-                let mut cx = Cx { now, config: &self.config, out: &mut self.out };
-                talk.resume(&mut cx);
-                self.life = Life::Active(talk);
-            }
-            // He could not be helped here either: he is told goodbye.
-            None => self.dismiss(now, EndReason::Failures),
-        }
-    }
-
-    fn dismiss(&mut self, now: Instant, reason: EndReason) {
+    pub(super) fn dismiss(&mut self, now: Instant, reason: EndReason) {
         let phrases = self.config.phrases.clone();
         let (kind, text) = match reason {
             EndReason::Busy => (PlaybackKind::Busy, phrases.busy),
@@ -321,21 +309,8 @@ impl Call {
             Step::Stay => {}
             Step::HangUp(reason) => self.hang_up(now, reason),
             Step::Transfer(to) => self.hand_over(now, to),
+            Step::Gone => self.handed_over(now),
         }
-    }
-
-    /// Hands the call over. The conversation is kept, unless it was given up.
-    fn hand_over(&mut self, now: Instant, to: Destination) {
-        self.leave_talk(CancelReason::CallEnded);
-        let deadline = now + self.config.max_call;
-        let ending = Life::Ending { reason: EndReason::Transferred, deadline, kept: None };
-        if let (Life::Active(talk), Life::Ending { kept, .. }) =
-            (std::mem::replace(&mut self.life, ending), &mut self.life)
-            && to != Destination::Fallback
-        {
-            *kept = Some(talk);
-        }
-        self.out.push(Command::Transfer { to });
     }
 
     fn hang_up(&mut self, now: Instant, reason: EndReason) {
@@ -357,7 +332,7 @@ impl Call {
     }
 
     /// Stops whatever the conversation has in the works.
-    fn leave_talk(&mut self, reason: CancelReason) {
+    pub(super) fn leave_talk(&mut self, reason: CancelReason) {
         if let Life::Active(talk) = &mut self.life {
             talk.abandon(&mut self.out, reason);
             self.history = talk.history.messages();

@@ -91,6 +91,10 @@ pub struct Phrases {
     pub busy: String,
     /// Says that the call is being handed over, where the language model says nothing.
     pub transfer: String,
+    /// Keeps a caller company while somebody is called whom he is to be handed to.
+    pub hold: String,
+    /// Says that nobody has taken the call over.
+    pub transfer_failed: String,
 }
 
 impl Default for Phrases {
@@ -103,6 +107,9 @@ impl Default for Phrases {
             goodbye: "Thank you for calling. Goodbye.".into(),
             busy: "All lines are busy right now. Please call again in a few minutes.".into(),
             transfer: "One moment, please. I am putting you through.".into(),
+            hold: "Please hold the line.".into(),
+            transfer_failed: "I am sorry, nobody can take your call right now. How else can I help you?"
+                .into(),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use voice_speech::Completeness;
 
 use crate::{
-    ClipId, Destination, Message, Notice, PlaybackId, PlaybackKind, ToolAsk, ToolCall, ToolFailure, TurnId,
-    UtteranceId,
+    ClipId, Destination, Message, Notice, PlaybackId, PlaybackKind, ToolAsk, ToolCall, ToolFailure,
+    TransferFailure, TurnId, UtteranceId,
 };
 
 /// Something that happened.
@@ -154,8 +154,15 @@ pub enum Event {
     DigitsFailed,
     /// The call has been handed over: the two can talk.
     TransferConnected,
-    /// The call could not be handed over.
-    TransferFailed,
+    /// Whom the call is to be handed to has answered.
+    TargetAnswered,
+    /// He has heard what he was to be told.
+    TargetTold,
+    /// The call could not be handed over; nobody is on the line whom it was to be handed to.
+    TransferFailed {
+        /// Why.
+        reason: TransferFailure,
+    },
     /// Somebody asks to end the call now.
     EndRequested,
     /// The process is to stop: finish the turn and say goodbye.
@@ -306,11 +313,28 @@ pub enum Command {
         /// `0-9*#A-D`; `w` and `W` pause for half a second and for one.
         digits: String,
     },
-    /// Hand the call over.
+    /// Hand the call over: connect it to somebody, who may have to be called yet.
     Transfer {
         /// To whom.
         to: Destination,
     },
+    /// Stop listening, and call whom the call is to be handed to, by himself: [`Event::TargetAnswered`], or
+    /// [`Event::TransferFailed`].
+    CallTarget {
+        /// Whom.
+        to: Destination,
+        /// What he will be told.
+        announcement: String,
+    },
+    /// Tell him something: [`Event::TargetTold`].
+    TellTarget {
+        /// What.
+        announcement: String,
+    },
+    /// Connect the two: [`Event::TransferConnected`], or [`Event::TransferFailed`].
+    JoinTarget,
+    /// Hang up on him.
+    DropTarget,
     /// Hang up.
     HangUp,
     /// Tell whoever watches the call.

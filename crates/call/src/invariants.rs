@@ -29,6 +29,16 @@ pub struct Invariants {
     early: Early,
     /// What the language model asked for and is not over with.
     tools: Vec<(TurnId, String)>,
+    /// How far somebody is to whom the call is to be handed.
+    target: Option<Target>,
+}
+
+/// Somebody to whom the call is to be handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Called,
+    Told,
+    Joined,
 }
 
 /// Turns that were begun before their utterance was over.
@@ -74,6 +84,9 @@ impl Invariants {
                 }
                 self.on = Some(*playback);
                 self.stopped_at = None;
+                if self.target == Some(Target::Joined) {
+                    return Err("something said into what caller and colleague say to each other");
+                }
                 self.check_items(items)?;
             }
             Command::Synthesize { clip, kind, .. } => {
@@ -150,6 +163,17 @@ impl Invariants {
                 let Some(open) = open else { return Err("a tool that ends though it was not called") };
                 self.tools.remove(open);
             }
+            Command::CallTarget { .. } => self.step(None, Some(Target::Called))?,
+            Command::TellTarget { .. } => self.step(Some(Target::Called), Some(Target::Told))?,
+            Command::JoinTarget => self.step(Some(Target::Told), Some(Target::Joined))?,
+            Command::DropTarget if self.target.is_none() => {
+                return Err("somebody hung up on who was not called");
+            }
+            // He is gone, or has the call.
+            Command::DropTarget
+            | Command::Report(Notice::TransferFailed { .. } | Notice::TransferConnected) => {
+                self.target = None;
+            }
             // Whatever is on ends with the call.
             Command::HangUp => self.played.clear(),
             Command::Answer
@@ -170,6 +194,14 @@ impl Invariants {
             | Command::Report(_) => {}
         }
         Ok(())
+    }
+
+    fn step(&mut self, from: Option<Target>, to: Option<Target>) -> Result<(), &'static str> {
+        if std::mem::replace(&mut self.target, to) == from {
+            Ok(())
+        } else {
+            Err("a call that is handed over out of order")
+        }
     }
 
     fn check_items(&mut self, items: &[Item]) -> Result<(), &'static str> {
@@ -201,6 +233,9 @@ impl Invariants {
         }
         if self.is_over && !self.tools.is_empty() {
             return Err("a tool that outlives its call");
+        }
+        if self.is_over && self.target.is_some() {
+            return Err("somebody who is still called for a call that is over");
         }
         match call.next_timeout() {
             Some(deadline) if deadline <= now => Err("a deadline that does not lie ahead"),

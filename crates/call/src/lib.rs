@@ -18,6 +18,8 @@
 //! What the language model asks for beside its words is done once they have been heard, if it changes the call; what the
 //! model wants to know is found out at once, and it is asked again.
 //!
+//! Whoever is to be told of a call before he takes it is called while the caller is kept company here.
+//!
 //! A call that we place rings elsewhere; where a machine may answer, it is first found out who has.
 
 mod call;
@@ -47,6 +49,6 @@ pub use notice::{
     CancelReason, DismissReason, EndReason, EndpointReason, Notice, PlaybackKind, SayOutcome,
     SpeculationOutcome, TimedPart,
 };
-pub use request::{Destination, Refusal, Voicemail};
+pub use request::{Destination, Handover, Refusal, TransferFailure, Voicemail};
 pub use tool::{Tool, ToolAsk, ToolCall, ToolFailure, ToolOutcome, ToolUse};
 pub use voice_speech::Completeness;

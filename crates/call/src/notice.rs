@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Activity, Answerer, PlaybackId, Recogniser, SayId, State, ToolOutcome, TurnId};
+use crate::{Activity, Answerer, PlaybackId, Recogniser, SayId, State, ToolOutcome, TransferFailure, TurnId};
 
 /// What a playback is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -329,5 +329,8 @@ pub enum Notice {
     /// The call has been handed over.
     TransferConnected,
     /// Nobody took the call over.
-    TransferFailed,
+    TransferFailed {
+        /// Why.
+        reason: TransferFailure,
+    },
 }

@@ -52,6 +52,31 @@ pub enum Destination {
     },
 }
 
+/// A call that is to be handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// To whom.
+    pub to: Destination,
+    /// What he is told before the two are connected, while the caller is kept company; `None` connects them at once, so
+    /// that the caller hears the other telephone ring.
+    pub announcement: Option<String>,
+}
+
+/// Why nobody has taken a call over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferFailure {
+    /// His line is in use.
+    Busy,
+    /// He did not answer.
+    NoAnswer,
+    /// He answered, and hung up before the two were connected.
+    HungUp,
+    /// He may not be called, or not any more today.
+    Refused,
+    /// He cannot be reached, or the two could not be connected.
+    Failed,
+}
+
 /// How long the platform takes to dial digits into a call: 200 ms each, `w` half a second, `W` a second.
 pub(crate) fn dialling_time(digits: &str) -> Duration {
     let millis = digits.chars().map(|digit| match digit {

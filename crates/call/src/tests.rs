@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod draft;
+mod handover;
 mod live;
 mod outside;
 mod resumption;
@@ -15,7 +16,7 @@ use timeline::{Timeline, ms};
 
 use crate::{
     CancelReason, Command, Destination, EndReason, Event, Message, Notice, PlaybackKind, Progress, Role,
-    State, TurnId, UtteranceId,
+    State, TransferFailure, TurnId, UtteranceId,
 };
 
 fn message(role: Role, content: &str) -> Message {
@@ -183,7 +184,7 @@ fn turn_after_turn_that_fails_is_handed_over_when_there_is_somebody() {
     line.run_until_idle_for(ms(6_000));
     assert!(line.find(|command| *command == Command::Transfer { to: Destination::Fallback }));
     assert_eq!(line.call.state(), State::Ending { reason: EndReason::Transferred });
-    line.event(Event::TransferFailed);
+    line.event(Event::TransferFailed { reason: TransferFailure::NoAnswer });
     line.make_clips();
     assert_eq!(line.playback_kinds().last(), Some(&PlaybackKind::Goodbye));
     line.run_until_idle_for(ms(6_000));

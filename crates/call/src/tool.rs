@@ -40,6 +40,8 @@ pub enum Tool {
     Transfer {
         /// Name of one of the assistant's targets.
         target: String,
+        /// What he is told before the two are connected, if anything.
+        announcement: Option<String>,
     },
     /// Dial digits into the call, once the reply has been heard.
     SendDigits {

@@ -60,6 +60,16 @@ impl<T> Default for Book<T> {
 }
 
 impl<T> Page<T> {
+    /// The call's id.
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
+    /// Looks something up.
+    pub fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+        read(&self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Notes what has changed. It is written in a moment.
     pub fn update(&self, change: impl FnOnce(&mut T)) {
         change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner));

@@ -59,7 +59,7 @@ pub struct Collect {
     pub most_digits: usize,
 }
 
-/// What a command comes to. The command is on its way already; dropping this only stops waiting.
+/// What a command comes to. The command waits its turn already; one that nobody waits for any more by then is not sent.
 pub type Answer<T = ()> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 pub(crate) struct Request {
@@ -168,6 +168,13 @@ impl Client {
     /// Connects the call to a telephone number, for up to `timeout` of ringing.
     pub fn connect_phone(&self, leg: &Leg, from: &str, to: &str, timeout: Duration) -> Answer {
         done(self.on_leg("calling.connect", leg, json!({ "devices": [[phone(from, to, timeout)]] })))
+    }
+
+    /// Connects the call to another one that is up.
+    pub fn connect_call(&self, leg: &Leg, other: &Leg) -> Answer {
+        let device =
+            json!({ "type": "call", "params": { "node_id": other.node_id, "call_id": other.call_id } });
+        done(self.on_leg("calling.connect", leg, json!({ "devices": [[device]] })))
     }
 
     /// Connects the call to a WebSocket that takes the caller's audio and gives what he is to hear: mu-law, 8 kHz.

@@ -234,8 +234,8 @@ pub enum ConnectState {
     Connected,
     /// Taken apart.
     Disconnected,
-    /// Nobody answered.
-    Failed,
+    /// It could not be made.
+    Failed(NotReached),
 }
 
 /// Reads the params of a `signalwire.event`; `None` for what does not concern calls or cannot be read.
@@ -374,7 +374,7 @@ fn parse_connect(inner: &Value) -> Option<ConnectState> {
         "connecting" => ConnectState::Connecting,
         "connected" => ConnectState::Connected,
         "disconnected" => ConnectState::Disconnected,
-        "failed" => ConnectState::Failed,
+        "failed" => ConnectState::Failed(NotReached::of(inner.get("failed_reason").and_then(Value::as_str))),
         _ => return None,
     })
 }

@@ -65,7 +65,7 @@ pub(super) async fn ring(
             told = platform.recv() => match told {
                 Some(
                     Platform::Event { event: CallEvent::NotReached(why), .. }
-                    | Platform::Dial(DialEvent::Failed(why)),
+                    | Platform::Dial { event: DialEvent::Failed(why), .. },
                 ) => break to_failure(why),
                 Some(Platform::Event { event: CallEvent::State(CallState::Ended), .. }) => {
                     break DialFailure::Failed;
@@ -77,11 +77,11 @@ pub(super) async fn ring(
                         work.spawn(cancelled(client, &ringing));
                     }
                 }
-                Some(Platform::Dial(DialEvent::Answered(answered))) if is_given_up => {
+                Some(Platform::Dial { event: DialEvent::Answered(answered), .. }) if is_given_up => {
                     work.spawn(cancelled(client, &answered));
                     leg = Some(answered);
                 }
-                Some(Platform::Dial(DialEvent::Answered(answered))) => {
+                Some(Platform::Dial { event: DialEvent::Answered(answered), .. }) => {
                     tell(Event::Answered).await;
                     return Some(answered);
                 }

@@ -195,9 +195,11 @@ impl RecordingLine {
                     None => break,
                 },
                 told = platform.recv() => match told {
-                    Some(Platform::Event { event, .. }) => self.take_event(event).await,
-                    // It is answered: what is told of the dialling is old.
-                    Some(Platform::Dial(_)) => {}
+                    Some(Platform::Event { leg, tag, event }) => self.take_told(&leg, tag.as_deref(), event).await,
+                    Some(Platform::Dial { tag, event }) => {
+                        let news = self.trunk.take_dial(&tag, &event);
+                        self.take_news(news).await;
+                    }
                     Some(Platform::Lost) => self.lost().await,
                     Some(Platform::Restored) => self.restored().await,
                     None => break,
@@ -233,8 +235,27 @@ impl RecordingLine {
             }
             LineCommand::Play { playback, sounds, skip: _ } => self.play(playback, sounds),
             LineCommand::Stop { playback } => self.stop(playback).await,
-            LineCommand::Transfer { number } => self.transfer(&number),
+            LineCommand::Transfer { number } => {
+                self.stop_listening();
+                self.trunk.transfer(&number, None);
+            }
+            LineCommand::CallTarget { number } => {
+                self.stop_listening();
+                self.trunk.call_target(&number);
+            }
+            LineCommand::TellTarget(announcement) => self.trunk.tell_target(announcement),
+            LineCommand::JoinTarget => self.trunk.join_target(None),
+            LineCommand::DropTarget => self.trunk.drop_target(),
             LineCommand::HangUp => self.trunk.hang_up(),
+        }
+    }
+
+    async fn take_told(&mut self, leg: &Leg, tag: Option<&str>, event: CallEvent) {
+        if self.trunk.is_of(leg) {
+            self.take_event(event).await;
+        } else {
+            let news = self.trunk.take_target_event(leg, tag, &event);
+            self.take_news(news).await;
         }
     }
 
@@ -285,13 +306,12 @@ impl RecordingLine {
         self.take_news(news).await;
     }
 
-    fn transfer(&mut self, number: &str) {
-        // What caller and colleague say to each other is not ours to hear.
+    /// What caller and colleague say to each other is not ours to hear.
+    fn stop_listening(&mut self) {
         self.is_listening = false;
         self.speech = None;
         self.stop_tape();
         self.stop_ear();
-        self.trunk.transfer(number, None);
     }
 
     async fn lost(&mut self) {

@@ -274,6 +274,14 @@ impl StreamLine {
                 None => self.tell(Event::DigitsFailed),
             },
             LineCommand::Transfer { number } => self.transfer(&number),
+            LineCommand::CallTarget { number } => self.call_target(&number),
+            LineCommand::TellTarget(announcement) => {
+                if let Some(telephone) = &mut self.telephone {
+                    telephone.trunk.tell_target(announcement);
+                }
+            }
+            LineCommand::JoinTarget => self.join_target(),
+            LineCommand::DropTarget => self.drop_target(),
             LineCommand::HangUp => self.hang_up(),
         }
     }

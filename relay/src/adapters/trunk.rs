@@ -3,6 +3,7 @@
 //! Events can be lost with a dropped connection, so that a command's result counts where its event does not come.
 
 mod pickup;
+mod target;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +12,13 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
-use voice_call::{Answerer, Event};
-use voice_signalwire::{CallEvent, CallState, Client, ConnectState, DetectEvent, DialEvent, Error, Leg};
+use voice_call::{Answerer, Event, TransferFailure};
+use voice_signalwire::{
+    Answer, CallEvent, CallState, Client, ConnectState, DetectEvent, DialEvent, Error, Leg, NotReached,
+};
 
 pub(super) use self::pickup::Pickup;
+use self::target::Target;
 use crate::{
     kept::{KeptLeg, Page, Stage},
     leg::Leg as AudioLeg,
@@ -36,11 +40,18 @@ pub(crate) enum Platform {
     Event {
         /// How to address it.
         leg: Leg,
+        /// The tag that we dialled it with, where the platform repeats it.
+        tag: Option<String>,
         /// What happened.
         event: CallEvent,
     },
     /// Something came of dialling.
-    Dial(DialEvent),
+    Dial {
+        /// Chosen by us.
+        tag: String,
+        /// What came of it.
+        event: DialEvent,
+    },
     /// The connection is down.
     Lost,
     /// The connection is up again; events in between were lost.
@@ -67,6 +78,12 @@ enum Answered {
     Connected(Connection, Result<(), Error>),
     Detect(Result<(), Error>),
     Digits(Result<(), Error>),
+    /// Somebody is called under this tag.
+    Called(String, Result<(), Error>),
+    /// He is being told something.
+    Told(String, Result<(), Error>),
+    /// Of a command that nothing depends on.
+    Nothing,
 }
 
 /// Something that came of the call itself.
@@ -93,6 +110,8 @@ pub(super) struct Trunk {
     /// Digits on their way.
     digits: Option<String>,
     connection: Connection,
+    /// Whom the call is to be handed to, if he was called by himself.
+    target: Option<Target>,
     work: JoinSet<Answered>,
     is_down: bool,
     is_over: bool,
@@ -110,6 +129,7 @@ impl Trunk {
             detection: None,
             digits: None,
             connection: Connection::None,
+            target: None,
             work: JoinSet::new(),
             is_down: false,
             is_over: false,
@@ -129,7 +149,14 @@ impl Trunk {
             Stage::Talking => (Pickup::Answered, Connection::None),
             Stage::HandedOver => (Pickup::Answered, Connection::Phone),
         };
-        Self { connection, ..Self::new(client, leg, own_number, pickup, page) }
+        let mut trunk = Self { connection, ..Self::new(client, leg, own_number, pickup, page) };
+        trunk.take_target_back(stage);
+        trunk
+    }
+
+    /// Whether this is how the platform addresses the call itself.
+    pub(super) fn is_of(&self, leg: &Leg) -> bool {
+        self.leg.call_id == leg.call_id
     }
 
     /// Whether the platform cannot be told anything now.
@@ -157,22 +184,30 @@ impl Trunk {
         self.work.spawn(async move { Answered::Digits(send.await) });
     }
 
-    /// Hands the call to a number. A stream of its audio ends with that, and not before: its other end is kept until
-    /// the platform has let go, which may take a socket that closes by itself for the end of the call.
+    /// Hands the call to a number.
     pub(super) fn transfer(&mut self, number: &str, stream: Option<AudioLeg>) {
+        let (from, to) = (self.own_number.clone(), number.to_owned());
+        self.connect(stream, move |client, leg| client.connect_phone(leg, &from, &to, TRANSFER_RING));
+    }
+
+    /// Connects the call to somebody. A stream of its audio ends with that, and not before: its other end is kept until
+    /// the platform has let go, which may take a socket that closes by itself for the end of the call.
+    fn connect(
+        &mut self,
+        stream: Option<AudioLeg>,
+        to: impl FnOnce(&Client, &Leg) -> Answer + Send + 'static,
+    ) {
         let has_stream = self.connection == Connection::Stream;
         self.connection = if has_stream { Connection::StreamThenPhone } else { Connection::Phone };
         let leave = has_stream.then(|| self.client.disconnect(&self.leg));
         let (client, leg) = (self.client.clone(), self.leg.clone());
-        let (from, to) = (self.own_number.clone(), number.to_owned());
         self.work.spawn(async move {
             if let Some(leave) = leave {
                 // That it was not connected any more is as well.
                 let _ = leave.await;
             }
             drop(stream);
-            let connect = client.connect_phone(&leg, &from, &to, TRANSFER_RING);
-            Answered::Connected(Connection::Phone, connect.await)
+            Answered::Connected(Connection::Phone, to(&client, &leg).await)
         });
     }
 
@@ -232,13 +267,13 @@ impl Trunk {
             self.connection = Connection::Phone;
         }
         match (self.connection, state) {
-            (Connection::Phone, ConnectState::Connected) => Some(News::Call(Event::TransferConnected)),
-            (Connection::Phone, ConnectState::Failed) => Some(self.not_transferred()),
+            (Connection::Phone, ConnectState::Connected) => self.connected(),
+            (Connection::Phone, ConnectState::Failed(why)) => Some(self.not_transferred(to_failure(why))),
             (Connection::Phone, ConnectState::Disconnected) => {
                 self.hang_up();
                 None
             }
-            (Connection::Stream, ConnectState::Failed | ConnectState::Disconnected) => {
+            (Connection::Stream, ConnectState::Failed(_) | ConnectState::Disconnected) => {
                 self.connection = Connection::None;
                 Some(News::StreamOver)
             }
@@ -248,9 +283,10 @@ impl Trunk {
         }
     }
 
-    fn not_transferred(&mut self) -> News {
+    fn not_transferred(&mut self, reason: TransferFailure) -> News {
         self.connection = Connection::None;
-        News::Call(Event::TransferFailed)
+        self.drop_target();
+        News::Call(Event::TransferFailed { reason })
     }
 
     fn detected(&mut self, control: &str, event: DetectEvent) -> Option<News> {
@@ -272,16 +308,21 @@ impl Trunk {
 
     /// What comes of commands, and of waiting for events that were lost. Nothing is lost when this is dropped.
     pub(super) async fn next(&mut self) -> Option<News> {
-        let due = self.pickup.due();
+        let (picked_up, told) = (self.pickup.due(), self.target.as_ref().and_then(Target::due));
         tokio::select! {
             Some(answered) = self.work.join_next() => self.take_answer(answered.ok()?),
-            () = until(due) => self.answered(),
+            () = until(picked_up) => self.answered(),
+            () = until(told) => self.target_told(),
         }
     }
 
     fn take_answer(&mut self, answered: Answered) -> Option<News> {
         match answered {
             Answered::Call(result) => self.answer_answered(result),
+            // Which of the two is gone the platform does not say; the caller's end is told by an event of its own.
+            Answered::Connected(_, Err(Error::Gone)) if self.target.is_some() => {
+                Some(self.not_transferred(TransferFailure::HungUp))
+            }
             Answered::Ended(Err(Error::Gone)) | Answered::Connected(_, Err(Error::Gone)) => self.hung_up(),
             Answered::Connected(Connection::Stream, Err(error)) => {
                 tracing::warn!(%error, "a call could not be connected to its stream");
@@ -289,8 +330,10 @@ impl Trunk {
             }
             Answered::Connected(_, Err(error)) => {
                 tracing::warn!(%error, "a call could not be handed over");
-                Some(self.not_transferred())
+                Some(self.not_transferred(TransferFailure::Failed))
             }
+            Answered::Called(tag, Err(error)) => self.not_called(&tag, &error),
+            Answered::Told(control, Err(error)) => self.not_told(&control, &error),
             Answered::Detect(Err(error)) => {
                 tracing::warn!(%error, "who has answered cannot be found out");
                 self.detection = None;
@@ -304,16 +347,29 @@ impl Trunk {
             Answered::Ended(Ok(()) | Err(_))
             | Answered::Connected(_, Ok(()))
             | Answered::Detect(Ok(()))
-            | Answered::Digits(Ok(())) => None,
+            | Answered::Digits(Ok(()))
+            | Answered::Called(_, Ok(()))
+            | Answered::Told(_, Ok(()))
+            | Answered::Nothing => None,
         }
     }
 
-    /// Ends the call there if it is not over yet.
-    pub(super) async fn leave(self) {
+    /// Ends the call there if it is not over yet, and whoever is or was to talk with the caller goes with it.
+    pub(super) async fn leave(mut self) {
+        self.drop_target();
         if !self.is_over {
-            let end = self.client.end(&self.leg, "hangup");
-            let _ = tokio::time::timeout(FAREWELL, end).await;
+            self.hang_up();
         }
+        let carried_out = async { while self.work.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, carried_out).await;
+    }
+}
+
+fn to_failure(why: NotReached) -> TransferFailure {
+    match why {
+        NotReached::Busy => TransferFailure::Busy,
+        NotReached::NoAnswer => TransferFailure::NoAnswer,
+        NotReached::Other => TransferFailure::Failed,
     }
 }
 

@@ -6,7 +6,9 @@ use voice_call::Voicemail;
 use voice_proto::relay::v1 as pb;
 
 use super::convert::{CallId, call_id};
-use crate::{config::is_e164, error::Error, outbound::PlaceCall, registry::Ask};
+use crate::{
+    assistants::LONGEST_ANNOUNCEMENT, config::is_e164, error::Error, outbound::PlaceCall, registry::Ask,
+};
 
 const RING: Duration = Duration::from_secs(30);
 const LONGEST_SAY: usize = 2_000;
@@ -25,6 +27,8 @@ pub(super) struct OnCall {
 pub(super) struct Transfer {
     pub(super) call_id: CallId,
     pub(super) number: String,
+    /// Set for one that is announced; empty for the assistant's own words.
+    pub(super) announcement: Option<String>,
 }
 
 impl TryFrom<pb::PlaceCallRequest> for PlaceCall {
@@ -113,8 +117,11 @@ impl TryFrom<pb::TransferCallRequest> for Transfer {
     type Error = Error;
 
     fn try_from(request: pb::TransferCallRequest) -> Result<Self, Error> {
-        let pb::TransferCallRequest { call_id: id, to_number } = request;
-        Ok(Self { call_id: call_id(id)?, number: number("to_number", to_number)? })
+        let pb::TransferCallRequest { call_id: id, to_number, warm } = request;
+        let announcement = warm
+            .map(|warm| short_text("warm.announcement", warm.announcement, LONGEST_ANNOUNCEMENT))
+            .transpose()?;
+        Ok(Self { call_id: call_id(id)?, number: number("to_number", to_number)?, announcement })
     }
 }
 

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use voice_call::{
     Activity, Answerer, CancelReason, DismissReason, EndReason, EndpointReason, Notice, PlaybackKind,
-    Recogniser, SayOutcome, SpeculationOutcome, State, TimedPart, ToolOutcome, TurnId,
+    Recogniser, SayOutcome, SpeculationOutcome, State, TimedPart, ToolOutcome, TransferFailure, TurnId,
 };
 use voice_proto::relay::v1 as pb;
 
@@ -316,7 +316,16 @@ fn to_payload(notice: Notice, played: Vec<Played>) -> pb::call_event::Event {
         Notice::Instructed { text } => Event::Instructed(pb::Instructed { text }),
         Notice::DigitsSent { digits } => Event::DigitsSent(pb::DigitsSent { digits }),
         Notice::TransferConnected => Event::TransferConnected(pb::TransferConnected {}),
-        Notice::TransferFailed => Event::TransferFailed(pb::TransferFailed {}),
+        Notice::TransferFailed { reason } => Event::TransferFailed(pb::TransferFailed {
+            reason: match reason {
+                TransferFailure::Busy => pb::TransferFailureReason::Busy,
+                TransferFailure::NoAnswer => pb::TransferFailureReason::NoAnswer,
+                TransferFailure::HungUp => pb::TransferFailureReason::HungUp,
+                TransferFailure::Refused => pb::TransferFailureReason::Refused,
+                TransferFailure::Failed => pb::TransferFailureReason::Unreachable,
+            }
+            .into(),
+        }),
         Notice::MessageLeft { turn, recordings } => {
             Event::MessageLeft(pb::MessageLeft { message_id: turn.to_string(), recording_urls: recordings })
         }

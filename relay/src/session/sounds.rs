@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The preferred engine has one second for its first byte, and the fallback is fast; more than this is a dead service.
-const CLIP_PATIENCE: Duration = Duration::from_millis(2_400);
+pub(super) const CLIP_PATIENCE: Duration = Duration::from_millis(2_400);
 
 /// How much a clip has grown when the call is told again.
 const GROWTH: Duration = Duration::from_millis(500);

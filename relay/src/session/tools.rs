@@ -7,6 +7,7 @@ use voice_server::status::ServiceError as _;
 
 use super::{Done, Session};
 use crate::{
+    assistants::TransferTarget,
     error::Error,
     ports::{Declaration, ToolRequest},
     toolbox::{BuiltIn, Wish},
@@ -44,33 +45,18 @@ impl Session {
         match own.read(&call.arguments)? {
             Wish::EndCall => Ok(Tool::EndCall),
             Wish::Transfer { target } => {
-                let number = assistant.transfer_targets.get(&target).ok_or("TRANSFER_TARGET_UNKNOWN")?;
+                let TransferTarget { number, announcement } =
+                    assistant.transfer_targets.get(&target).ok_or("TRANSFER_TARGET_UNKNOWN")?;
                 let plan = &self.tools.plan;
                 plan.check(number)
                     .and_then(|()| plan.check_cap(Timestamp::now()))
                     .map_err(|error| reason(&error))?;
-                Ok(Tool::Transfer { target })
+                let announcement = announcement.as_ref().map(|text| self.announced(text));
+                Ok(Tool::Transfer { target, announcement })
             }
             Wish::SendDigits { digits } => Ok(Tool::SendDigits { digits }),
             Wish::CollectDigits { prompt, most } => Ok(Tool::CollectDigits { prompt, most }),
             Wish::TakeMessage { prompt } => Ok(Tool::TakeMessage { prompt }),
-        }
-    }
-
-    /// The number of a target that the call is handed to now.
-    pub(super) async fn take_target(&self, name: &str) -> Option<String> {
-        let number = self.assistant.transfer_targets.get(name)?;
-        let plan = &self.tools.plan;
-        let is_allowed = match plan.check(number) {
-            Ok(()) => plan.take(Timestamp::now()).await,
-            Err(error) => Err(error),
-        };
-        match is_allowed {
-            Ok(()) => Some(number.clone()),
-            Err(error) => {
-                tracing::warn!(%error, "a call is not handed over");
-                None
-            }
         }
     }
 

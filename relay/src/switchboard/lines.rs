@@ -16,7 +16,7 @@ const PASSED: usize = 256;
 /// All lines of a relay.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// By the platform's id, and by tag where we placed the call.
+    /// By the call's own id, and by the platform's of each of its legs.
     pub(super) by_leg: HashMap<String, mpsc::Sender<Platform>>,
     /// Calls by the first of these.
     pub(super) live: HashSet<String>,
@@ -36,6 +36,7 @@ impl Lines {
         line: impl Future<Output = ()> + Send + 'static,
     ) {
         use tracing::Instrument as _;
+        self.by_leg.insert(record.call_id.clone(), platform.clone());
         self.by_leg.insert(key.clone(), platform);
         self.live.insert(key.clone());
         let span = tracing::info_span!("call", call.id = %record.call_id);
@@ -53,10 +54,10 @@ impl Lines {
         self.sessions.spawn(both.instrument(span));
     }
 
-    /// The platform's id of a call that was known by its tag alone.
+    /// The platform's id of a leg that was known by its tag alone.
     pub(super) fn learn(&mut self, leg: &Leg, tag: &str) {
         if !self.by_leg.contains_key(&leg.call_id)
-            && let Some(line) = self.by_leg.get(tag).cloned()
+            && let Some(line) = self.by_leg.get(call_of(tag)).cloned()
         {
             self.by_leg.insert(leg.call_id.clone(), line);
         }
@@ -96,4 +97,10 @@ impl Lines {
             self.passed.pop_front();
         }
     }
+}
+
+/// The call that a tag of ours is about: a call that is placed has its id as tag, and whoever is called for a live one has
+/// more behind it.
+pub(super) fn call_of(tag: &str) -> &str {
+    tag.split_once('/').map_or(tag, |(call_id, _)| call_id)
 }

@@ -9,7 +9,10 @@ use tokio::sync::mpsc;
 use voice_call::Call;
 use voice_signalwire::Leg;
 
-use super::{CONTROL_QUEUE, Switchboard, lines::Lines};
+use super::{
+    CONTROL_QUEUE, Switchboard,
+    lines::{Lines, call_of},
+};
 use crate::{
     adapters::{recording_line, stream_line},
     doors::Door,
@@ -38,9 +41,9 @@ impl Switchboard {
         }
     }
 
-    /// Somebody has answered a call that this relay has placed and does not know any more.
+    /// Somebody is called, or has answered, for a call that this relay does not know any more.
     pub(super) fn end_unknown(&self, lines: &mut Lines, leg: &Leg, tag: &str) {
-        if self.ledger.relay_id().owns(tag) && !lines.by_leg.contains_key(tag) {
+        if self.ledger.relay_id().owns(tag) && !lines.by_leg.contains_key(call_of(tag)) {
             self.end(lines, leg, "hangup");
         }
     }

@@ -182,7 +182,8 @@ async fn such_a_call_is_listed_watched_limited_and_ended_like_any_other() {
     assert_eq!(reason(&refusal), (Code::ResourceExhausted, "CALLS_AT_LIMIT".into()));
     assert!(refusal.get_details_retry_info().is_some(), "with the delay after which it is worth another try");
     let mut relay = mesh.relay().await.unwrap();
-    let transfer = TransferCallRequest { call_id: caller.call_id(), to_number: "+15553334444".into() };
+    let transfer =
+        TransferCallRequest { call_id: caller.call_id(), to_number: "+15553334444".into(), warm: None };
     let refusal = relay.transfer_call(transfer).await.unwrap_err();
     assert_eq!(reason(&refusal), (Code::FailedPrecondition, "CALL_AUDIO_ONLY".into()));
     let mut watch = mesh.watch(&caller.call_id()).await.unwrap();

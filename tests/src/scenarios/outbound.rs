@@ -168,7 +168,8 @@ async fn numbers_caps_and_limits_are_refused_with_reasons() {
     let mut relay = mesh.relay().await.unwrap();
     let mut watch = mesh.watch(&call.call_id).await.unwrap();
     watch.until(LIMIT, started(PlaybackKind::Greeting)).await.unwrap();
-    let transfer = |to: &str| TransferCallRequest { call_id: call.call_id.clone(), to_number: to.into() };
+    let transfer =
+        |to: &str| TransferCallRequest { call_id: call.call_id.clone(), to_number: to.into(), warm: None };
     let refused = relay.transfer_call(transfer("+16660000000")).await.unwrap_err();
     assert_eq!(reason(&refused), (Code::PermissionDenied, "DIAL_NOT_ALLOWED".into()));
     relay.transfer_call(transfer("+15553330000")).await.unwrap();
@@ -253,7 +254,8 @@ async fn a_call_is_handed_over_and_comes_back_when_nobody_takes_it() {
         let (caller, mut watch) = greeted(&mesh).await;
         let call_id = mesh.newest_call().await.unwrap();
         let mut relay = mesh.relay().await.unwrap();
-        let transfer = |to: &str| TransferCallRequest { call_id: call_id.clone(), to_number: to.into() };
+        let transfer =
+            |to: &str| TransferCallRequest { call_id: call_id.clone(), to_number: to.into(), warm: None };
         relay.transfer_call(transfer("+15550000001")).await.unwrap();
         watch.until(LIMIT, |event| matches!(event, Event::TransferFailed(_)).then_some(())).await.unwrap();
         watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();

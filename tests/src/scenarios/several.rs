@@ -100,7 +100,8 @@ async fn any_relay_lists_reads_watches_and_conducts_the_calls_of_all() {
         other.send_digits(digits).await.unwrap();
         let sent = |event: &Event| matches!(event, Event::DigitsSent(_)).then_some(());
         watch.until(LIMIT, sent).await.unwrap();
-        let transfer = TransferCallRequest { call_id: call_id.clone(), to_number: "+4930123456".into() };
+        let transfer =
+            TransferCallRequest { call_id: call_id.clone(), to_number: "+4930123456".into(), warm: None };
         let refused = other.transfer_call(transfer).await.unwrap_err();
         assert_eq!(reason_of(&refused).as_deref(), Some("DIAL_NOT_ALLOWED"), "the owner's own words");
         other.end_call(EndCallRequest { call_id }).await.unwrap();

@@ -7,7 +7,7 @@ use super::{
     talk::{Cx, Talk},
 };
 use crate::{
-    Command, Destination, Notice, PlaybackKind, Refusal, SayId, SayOutcome,
+    Command, Destination, Handover, Notice, PlaybackKind, Refusal, SayId, SayOutcome,
     event::Event,
     history::Role,
     mouth::{Broken, Speech, joined},
@@ -73,16 +73,22 @@ impl Call {
         Ok(())
     }
 
-    /// Hands the call to a number: the assistant falls silent at once. If nobody takes it, the conversation goes on.
+    /// Hands the call to a number: the assistant breaks off what it says. If nobody takes it, the conversation goes on.
+    /// With an announcement whoever answers is told it first.
     ///
     /// # Errors
     /// When nobody is connected.
-    pub fn transfer(&mut self, now: Instant, number: String) -> Result<(), Refusal> {
+    pub fn transfer(
+        &mut self,
+        now: Instant,
+        number: String,
+        announcement: Option<String>,
+    ) -> Result<(), Refusal> {
         self.ask(now, |talk, cx| {
             talk.fall_silent(cx);
             Ok(())
         })?;
-        self.hand_over(now, Destination::Number { number });
+        self.hand_over(now, Handover { to: Destination::Number { number }, announcement });
         self.settle();
         Ok(())
     }
@@ -93,7 +99,7 @@ impl Call {
         ask: impl FnOnce(&mut Talk, &mut Cx<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let talk = match &mut self.life {
-            Life::Active(talk) if talk.closing.is_none() => talk,
+            Life::Active(talk) if talk.closing.is_none() && talk.hold.is_none() => talk,
             Life::Ringing { .. } | Life::Screening(_) => return Err(Refusal::NotConnected),
             Life::Active(_) | Life::Ending { .. } | Life::Ended { .. } => return Err(Refusal::Ending),
         };
@@ -152,13 +158,11 @@ impl Talk {
         cx.out.report(Notice::TurnCancelled { turn: turn.id, reason: CancelReason::SaidOver });
     }
 
-    /// Nobody took the call over: the conversation goes on.
-    pub(super) fn resume(&mut self, cx: &mut Cx<'_>) {
+    /// The conversation goes on after something went wrong.
+    pub(super) fn resume(&mut self, cx: &mut Cx<'_>, apology: String) {
         self.caller = super::hearing::Caller::Quiet;
         self.quiet_since = cx.now;
-        self.not_departed();
         cx.out.push(Command::Listen);
-        let apology = cx.config.phrases.apology.clone();
         self.say(cx, PlaybackKind::Apology, None, apology);
         self.pump(cx);
     }

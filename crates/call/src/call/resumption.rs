@@ -73,7 +73,8 @@ impl Talk {
         talk.history = history;
         talk.turns = turns;
         talk.limit = cx.now + cx.config.max_call.saturating_sub(lasted);
-        talk.resume(cx);
+        let apology = cx.config.phrases.apology.clone();
+        talk.resume(cx, apology);
         talk
     }
 

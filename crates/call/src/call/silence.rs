@@ -13,6 +13,9 @@ const LAST_FILLER: Duration = Duration::from_millis(450);
 
 impl Talk {
     pub(super) fn next_deadline(&self, config: &Config) -> Option<Instant> {
+        if let Some(hold) = &self.hold {
+            return Some(self.hold_deadline(hold));
+        }
         let caller = self.caller_due(config).map(|(at, _)| at).or_else(|| self.no_input_deadline(config));
         let limit = self.closing.is_none().then_some(self.limit);
         let digits = self.digits.as_ref().map(|digits| digits.deadline);
@@ -30,6 +33,9 @@ impl Talk {
             && let Some(playing) = self.mouth.expire(now)
         {
             self.was_heard(cx, &playing);
+        }
+        if self.hold.is_some() {
+            return self.expire_on_hold(cx);
         }
         if let Some((at, due)) = self.caller_due(cx.config)
             && at <= now

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{
     Outbox,
+    handover::Hold,
     hearing::Caller,
     interruption::Suspended,
     message::Taking,
@@ -11,8 +12,8 @@ use super::{
     tools::Leaving,
 };
 use crate::{
-    Activity, ClipId, Command, Config, Destination, EndReason, Event, Notice, PlaybackId, PlaybackKind,
-    TurnId, UtteranceId,
+    Activity, ClipId, Command, Config, Destination, EndReason, Event, Handover, Notice, PlaybackId,
+    PlaybackKind, TurnId, UtteranceId,
     history::History,
     mouth::{Mouth, Piece},
     notice::CancelReason,
@@ -33,7 +34,9 @@ pub(crate) struct Cx<'a> {
 pub(crate) enum Step {
     Stay,
     HangUp(EndReason),
-    Transfer(Destination),
+    Transfer(Handover),
+    /// Somebody has taken it over.
+    Gone,
 }
 
 /// Parts of the next user message that were said before their turn was given up.
@@ -100,6 +103,8 @@ pub(crate) struct Talk {
     pub(super) departed: Option<ToolCall>,
     /// A message that the caller is leaving.
     pub(super) taking: Option<Taking>,
+    /// Set while somebody is called whom the caller is to be handed to.
+    pub(super) hold: Option<Hold>,
 }
 
 impl Talk {
@@ -151,13 +156,17 @@ impl Talk {
             leaving: None,
             departed: None,
             taking: None,
+            hold: None,
         }
     }
 
     pub(super) fn activity(&self) -> Activity {
         if self.mouth.playing().is_some() {
             Activity::Speaking
-        } else if self.turn.is_some() && !self.is_turn_held() || self.mouth.free().next().is_some() {
+        } else if self.turn.is_some() && !self.is_turn_held()
+            || self.mouth.free().next().is_some()
+            || self.hold.is_some()
+        {
             Activity::Thinking
         } else {
             Activity::Listening
@@ -165,6 +174,14 @@ impl Talk {
     }
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) -> Step {
+        if self.hold.is_some() {
+            return self.handle_on_hold(cx, event);
+        }
+        self.take(cx, event);
+        self.go_on(cx)
+    }
+
+    pub(super) fn take(&mut self, cx: &mut Cx<'_>, event: Event) {
         match event {
             Event::SpeechStarted => self.speech_started(cx),
             Event::SpeechAbandoned => self.speech_abandoned(cx),
@@ -221,7 +238,9 @@ impl Talk {
             Event::DigitsSent | Event::DigitsFailed => self.digits_over(cx, Some(&event)),
             // Nothing to hand over, answered already, found out too late, or handled by the call itself.
             Event::TransferConnected
-            | Event::TransferFailed
+            | Event::TransferFailed { .. }
+            | Event::TargetAnswered
+            | Event::TargetTold
             | Event::AnswererDetected { .. }
             | Event::MachineReady
             | Event::DialFailed { .. }
@@ -230,7 +249,6 @@ impl Talk {
             | Event::HungUp
             | Event::LineFailed => {}
         }
-        self.go_on(cx)
     }
 
     /// Says what can be said, and decides whether the conversation is over.
@@ -244,12 +262,12 @@ impl Talk {
         self.expect_keys(cx.out);
         match self.closing {
             Some(EndReason::Failures) if self.mouth.is_silent() && self.can_transfer => {
-                Step::Transfer(Destination::Fallback)
+                Step::Transfer(Handover { to: Destination::Fallback, announcement: None })
             }
             Some(reason) if self.mouth.is_silent() => Step::HangUp(reason),
             Some(_) => Step::Stay,
             None => match self.departure(cx.out) {
-                Some(name) => Step::Transfer(Destination::Target { name }),
+                Some(to) => Step::Transfer(to),
                 None => Step::Stay,
             },
         }
@@ -302,6 +320,7 @@ impl Talk {
         self.cancel_turn(out, reason);
         self.settle_interrupted(out);
         self.stay(out);
+        self.leave_hold(out);
         self.close_message(out);
         self.mouth.queue.clear();
         self.settle_says(out, true);

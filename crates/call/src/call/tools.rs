@@ -11,7 +11,8 @@ use super::{
     talk::{Cx, Talk},
 };
 use crate::{
-    Command, EndReason, Message, Notice, PlaybackKind, Refusal, Role, ToolUse, TurnId, TurnRequest,
+    Command, Destination, EndReason, Handover, Message, Notice, PlaybackKind, Refusal, Role, ToolUse,
+    TransferFailure, TurnId, TurnRequest,
     tool::{MOST_ROUNDS, OpenState, OpenTool, Tool, ToolAsk, ToolCall, ToolFailure, ToolOutcome, failed},
     turn::{CLAUSE_CHARS, Turn},
 };
@@ -31,7 +32,7 @@ const INTERRUPTED: &str =
 pub(crate) struct Leaving {
     pub(super) turn: TurnId,
     pub(super) call: ToolCall,
-    pub(super) target: String,
+    pub(super) to: Handover,
 }
 
 impl Talk {
@@ -280,12 +281,13 @@ impl Talk {
                         self.close(cx, EndReason::Assistant);
                     }
                 }
-                Tool::Transfer { target } if !is_over => {
+                Tool::Transfer { target, announcement } if !is_over => {
                     if is_wordless {
                         let phrase = cx.config.phrases.transfer.clone();
                         self.say(cx, PlaybackKind::Transfer, Some(id), phrase);
                     }
-                    self.leaving = Some(Leaving { turn: id, call, target });
+                    let to = Handover { to: Destination::Target { name: target }, announcement };
+                    self.leaving = Some(Leaving { turn: id, call, to });
                 }
                 Tool::SendDigits { digits } if !is_over => match self.dial(cx, digits) {
                     Ok(()) => {
@@ -316,9 +318,15 @@ impl Talk {
     }
 
     /// Nobody took the call that was handed over.
-    pub(super) fn not_departed(&mut self) {
+    pub(super) fn not_departed(&mut self, reason: TransferFailure) {
+        let why = match reason {
+            TransferFailure::Busy => "the line is busy",
+            TransferFailure::NoAnswer => "nobody answered",
+            TransferFailure::HungUp => "whoever answered hung up",
+            TransferFailure::Refused | TransferFailure::Failed => "nobody took the call",
+        };
         if let Some(call) = self.departed.take() {
-            self.remember(call, failed("TRANSFER_FAILED", "nobody took the call"));
+            self.remember(call, failed("TRANSFER_FAILED", why));
         }
     }
 
@@ -340,14 +348,14 @@ impl Talk {
     }
 
     /// Where the call goes now, if it does.
-    pub(super) fn departure(&mut self, out: &mut Outbox) -> Option<String> {
+    pub(super) fn departure(&mut self, out: &mut Outbox) -> Option<Handover> {
         if self.closing.is_some() || !self.mouth.is_silent() {
             return None;
         }
-        let Leaving { turn, call, target } = self.leaving.take()?;
+        let Leaving { turn, call, to } = self.leaving.take()?;
         ended(out, turn, &call, ToolOutcome::Done, "");
         self.departed = Some(call);
-        Some(target)
+        Some(to)
     }
 }
 

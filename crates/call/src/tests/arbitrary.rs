@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::timeline::asked;
 use crate::{
     Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, Recogniser,
-    State, Tool, TurnId, UtteranceId, Voicemail, invariants::Invariants,
+    State, Tool, TransferFailure, TurnId, UtteranceId, Voicemail, invariants::Invariants,
 };
 
 /// An event that refers to the newest turn, clip and playback, or to older ones.
@@ -24,7 +24,10 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
             1 => Tool::EndCall,
             2 => Tool::CollectDigits { prompt: "Which number?".into(), most: 1 },
             _ if kind % 2 == 0 => Tool::TakeMessage { prompt: "Please speak.".into() },
-            _ => Tool::Transfer { target: "sales".into() },
+            _ => Tool::Transfer {
+                target: "sales".into(),
+                announcement: (kind % 3 == 0).then(|| "A call.".into()),
+            },
         };
         match kind % 35 {
             0 => Event::Answered,
@@ -53,16 +56,15 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
             23 => match back {
                 0 => Event::DialFailed { reason: DialFailure::Busy },
                 1 => Event::MachineReady,
-                2 => Event::TransferFailed,
+                2 => Event::TransferFailed { reason: TransferFailure::NoAnswer },
                 _ => Event::AnswererDetected { answerer: Answerer::Machine },
             },
-            24 => {
-                if back == 0 {
-                    Event::TransferConnected
-                } else {
-                    Event::DigitsSent
-                }
-            }
+            24 => match back {
+                0 => Event::TransferConnected,
+                1 => Event::TargetAnswered,
+                2 => Event::TargetTold,
+                _ => Event::DigitsSent,
+            },
             25 | 26 => Event::SpeechPaused {
                 utterance: UtteranceId(back),
                 silent_since: now,
@@ -116,7 +118,7 @@ impl Run {
             }
             1 => drop(self.call.send_digits(now, "1w2".into())),
             2 => drop(self.call.instruct("Be brief.".into())),
-            _ => drop(self.call.transfer(now, "+15553330000".into())),
+            _ => drop(self.call.transfer(now, "+15553330000".into(), interrupts.then(|| "A call.".into()))),
         }
         self.take_commands();
     }

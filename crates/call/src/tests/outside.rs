@@ -1,7 +1,10 @@
 //! What the outside asks of a call, and calls that are ours.
 
 use super::*;
-use crate::{Answerer, Call, DialFailure, Refusal, SayId, SayOutcome, Voicemail, tests::timeline::Timeline};
+use crate::{
+    Answerer, Call, DialFailure, Refusal, SayId, SayOutcome, TransferFailure, Voicemail,
+    tests::timeline::Timeline,
+};
 
 fn ended(line: &Timeline) -> Vec<(SayId, SayOutcome, String)> {
     let ends = line.commands.iter().filter_map(|command| match command {
@@ -134,18 +137,18 @@ fn digits_go_out_one_request_at_a_time() {
 #[test]
 fn a_transfer_silences_the_assistant_and_a_failed_one_gives_the_call_back() {
     let mut line = Timeline::speaking("One two three four.", ms(2_000));
-    line.ask(|call, now| call.transfer(now, "+15553330000".into())).unwrap();
+    line.ask(|call, now| call.transfer(now, "+15553330000".into(), None)).unwrap();
     assert!(line.find(|command| matches!(command, Command::StopPlayback { .. })));
     assert_eq!(line.call.state(), State::Ending { reason: EndReason::Transferred });
     assert_eq!(line.ask(|call, now| call.say(now, "Hello?", false)), Err(Refusal::Ending));
     line.stop_confirmed();
-    line.event(Event::TransferFailed);
+    line.event(Event::TransferFailed { reason: TransferFailure::Busy });
     assert_eq!(line.call.state(), State::Active);
     line.run_until_idle_for(ms(4_000));
     assert_eq!(line.playback_kinds().last(), Some(&PlaybackKind::Apology));
     line.utterance(2);
     assert_eq!(line.turn_started().turn, TurnId(2));
-    line.ask(|call, now| call.transfer(now, "+15553330000".into())).unwrap();
+    line.ask(|call, now| call.transfer(now, "+15553330000".into(), None)).unwrap();
     line.event(Event::TransferConnected);
     line.event(Event::HungUp);
     assert_eq!(line.call.state(), State::Ended { reason: EndReason::Transferred });

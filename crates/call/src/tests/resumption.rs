@@ -40,7 +40,7 @@ fn a_call_that_was_handed_over_is_left_alone_until_nobody_takes_it() {
     let mut line = Timeline::ringing(|now| Call::hand_over_again(now, Config::default(), 1_000));
     assert_eq!(line.call.state(), State::Ending { reason: EndReason::Transferred });
     assert!(line.played().is_empty());
-    line.event(Event::TransferFailed);
+    line.event(Event::TransferFailed { reason: TransferFailure::NoAnswer });
     line.run_until_idle_for(ms(4_000));
     assert_eq!(line.playback_kinds(), [PlaybackKind::Goodbye]);
 }

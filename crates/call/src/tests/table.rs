@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::timeline::{Timeline, asked, ms};
 use crate::{
     Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, Recogniser,
-    Tool, TurnId, UtteranceId, Voicemail,
+    Tool, TransferFailure, TurnId, UtteranceId, Voicemail,
 };
 
 fn states() -> Vec<(&'static str, fn() -> Timeline)> {
@@ -40,7 +40,19 @@ fn states() -> Vec<(&'static str, fn() -> Timeline)> {
         }),
         ("handing over", || {
             let mut line = Timeline::answered();
-            line.ask(|call, now| call.transfer(now, "+15553330000".into())).unwrap();
+            line.ask(|call, now| call.transfer(now, "+15553330000".into(), None)).unwrap();
+            line
+        }),
+        ("on hold", on_hold),
+        ("telling", || {
+            let mut line = on_hold();
+            line.event(Event::TargetAnswered);
+            line
+        }),
+        ("joining", || {
+            let mut line = on_hold();
+            line.event(Event::TargetAnswered);
+            line.event(Event::TargetTold);
             line
         }),
         ("dialling", || placed(|_| {})),
@@ -72,6 +84,15 @@ fn pausing(speculation: bool) -> Timeline {
     line.wait(ms(1_000));
     line.event(paused(&line));
     line.wait(ms(1));
+    line
+}
+
+/// Somebody is called whom the caller is to be handed to.
+fn on_hold() -> Timeline {
+    let mut line = Timeline::answered();
+    line.finish_playback();
+    line.ask(|call, now| call.transfer(now, "+15553330000".into(), Some("A call for you.".into()))).unwrap();
+    line.make_clips();
     line
 }
 
@@ -132,7 +153,9 @@ fn events(line: &Timeline) -> Vec<(&'static str, Event)> {
         ("MachineDetected", Event::AnswererDetected { answerer: Answerer::Machine }),
         ("MachineReady", Event::MachineReady),
         ("TransferConnected", Event::TransferConnected),
-        ("TransferFailed", Event::TransferFailed),
+        ("TransferFailed", Event::TransferFailed { reason: TransferFailure::NoAnswer }),
+        ("TargetAnswered", Event::TargetAnswered),
+        ("TargetTold", Event::TargetTold),
         ("DrainStarted", Event::DrainStarted),
         ("EndRequested", Event::EndRequested),
         ("HungUp", Event::HungUp),

@@ -3,7 +3,7 @@
 use super::timeline::{Timeline, asked, ms};
 use crate::{
     Call, Command, Destination, EndReason, Event, Message, Notice, PlaybackKind, Progress, Role, State, Tool,
-    ToolFailure, ToolOutcome, ToolUse, TurnId, UtteranceId,
+    ToolFailure, ToolOutcome, ToolUse, TransferFailure, TurnId, UtteranceId,
 };
 
 fn line_in_turn() -> Timeline {
@@ -28,7 +28,7 @@ fn answered(line: &mut Timeline, answer: Result<&str, &'static str>) {
 }
 
 fn transfer() -> Tool {
-    Tool::Transfer { target: "sales".into() }
+    Tool::Transfer { target: "sales".into(), announcement: None }
 }
 
 fn is_handed_over(line: &Timeline) -> bool {
@@ -102,11 +102,11 @@ fn a_call_that_nobody_takes_comes_back_and_the_model_knows() {
     replies(&mut line, "I am putting you through.", transfer());
     line.finish_playback();
     assert!(is_handed_over(&line));
-    line.event(Event::TransferFailed);
+    line.event(Event::TransferFailed { reason: TransferFailure::NoAnswer });
     line.make_clips();
     line.finish_playback();
     line.utterance(2);
-    assert_eq!(told(&line), ["{\"error\":\"TRANSFER_FAILED\",\"message\":\"nobody took the call\"}"]);
+    assert_eq!(told(&line), ["{\"error\":\"TRANSFER_FAILED\",\"message\":\"nobody answered\"}"]);
 }
 
 #[test]

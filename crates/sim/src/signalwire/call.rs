@@ -317,6 +317,7 @@ impl Call {
         let mut ear = [0.0; FRAME_SAMPLES];
         self.play_frame(&mut ear);
         self.play_streams(&mut ear);
+        self.play_peer(&mut ear);
         if let Some(recording) = &mut self.recording {
             recording.beep(&mut ear);
         }
@@ -331,6 +332,7 @@ impl Call {
     fn hear_frame(&mut self, ear: &[f32], world: &World) {
         let frame = self.caller.frame();
         self.said.extend(mulaw::encode(&frame.samples));
+        self.tell_peer(&frame.samples);
         // A frame that is here now was spoken before.
         let spoken_from = self.now.at_ms - FRAME_MS;
         let at = |sample: usize| spoken_from + sample as f64 / 8.0;

@@ -29,6 +29,8 @@ pub(crate) struct Line {
     context: String,
     /// Media sockets, by stream.
     sockets: Mutex<HashMap<String, SocketHandle>>,
+    /// What the caller of another call has said to this one's since the last tick.
+    said_there: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Line {
@@ -40,6 +42,10 @@ impl Line {
     /// Its media sockets.
     pub(crate) fn sockets(&self) -> MutexGuard<'_, HashMap<String, SocketHandle>> {
         self.sockets.lock().expect("no holder of the sockets panics")
+    }
+
+    fn said_there(&self) -> MutexGuard<'_, Vec<Vec<f32>>> {
+        self.said_there.lock().expect("no holder of what was said panics")
     }
 }
 
@@ -63,7 +69,9 @@ pub(crate) fn ring_conducted(platform: &Arc<Platform>, ring: Ring, voice_url: St
 }
 
 fn begin(platform: &Arc<Platform>, id: String, call: Call, context: String) {
-    let line = Arc::new(Line { call: Mutex::new(call), context, sockets: Mutex::default() });
+    let line =
+        Line { call: Mutex::new(call), context, sockets: Mutex::default(), said_there: Mutex::default() };
+    let line = Arc::new(line);
     platform.add_line(id, Arc::clone(&line));
     settle(platform, &line, &mut line.call());
     platform.tasks.spawn(keep_time(Arc::clone(platform), line));
@@ -94,10 +102,13 @@ fn join(platform: &Arc<Platform>, line: &Arc<Line>, peer_id: &str) {
     settle(platform, line, &mut call);
 }
 
-fn part(platform: &Arc<Platform>, id: &str, peer_id: &str) {
+fn part(platform: &Arc<Platform>, id: &str, peer_id: &str, is_over: bool) {
     if let Some(peer) = platform.line(peer_id) {
         let mut call = peer.call();
         call.part(id, platform.clock.now());
+        if is_over && platform.switches().joined_calls_end_together {
+            call.hang_up(&platform.world());
+        }
         settle(platform, &peer, &mut call);
     }
 }
@@ -152,9 +163,14 @@ pub(crate) fn settle(platform: &Arc<Platform>, line: &Arc<Line>, call: &mut Call
                 platform.tasks.clone().spawn(documents::fetch(platform, line, url, form));
             }
             Output::Violation { what } => platform.violate(Some(&call.id), &what),
-            Output::Part { peer_id } => {
+            Output::Part { peer_id, is_over } => {
                 let (platform, id) = (Arc::clone(platform), call.id.clone());
-                platform.tasks.clone().spawn(async move { part(&platform, &id, &peer_id) });
+                platform.tasks.clone().spawn(async move { part(&platform, &id, &peer_id, is_over) });
+            }
+            Output::ToPeer { peer_id, samples } => {
+                if let Some(peer) = platform.line(&peer_id) {
+                    peer.said_there().push(samples);
+                }
             }
         }
     }
@@ -179,7 +195,11 @@ async fn keep_time(platform: Arc<Platform>, line: Arc<Line>) {
             () = platform.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let said_there = std::mem::take(&mut *line.said_there());
         let mut call = line.call();
+        for samples in said_there {
+            call.hear_peer(samples);
+        }
         call.tick(&platform.world());
         settle(&platform, &line, &mut call);
         if call.is_ended() {

@@ -64,6 +64,9 @@ pub struct Switches {
     /// A call ends with the socket that it is connected to.
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
     pub stream_end_hangs_up: bool,
+    /// A call ends with the call that it is connected to; otherwise it is only told that they are apart.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set)]
+    pub joined_calls_end_together: bool,
 }
 
 impl Default for Switches {
@@ -80,6 +83,7 @@ impl Default for Switches {
             stream_dialect: Dialect::Signalwire,
             stream_connect_events: StreamEvents::Connect,
             stream_end_hangs_up: false,
+            joined_calls_end_together: false,
         }
     }
 }

@@ -9,8 +9,8 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use voice_call::Event;
-use voice_signalwire::{Client, Leg};
+use voice_call::{Event, TransferFailure};
+use voice_signalwire::{Client, Leg as CallLeg};
 
 use super::{StreamLine, now};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         trunk::{News, Pickup, Platform, Trunk},
     },
     kept::{Page, Stage},
+    leg::Leg,
     media::MediaPlace,
     ports::{LINE_QUEUE, Line, LineEvent},
     sound::AudioFormat,
@@ -32,6 +33,9 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// How streams come in the format that telephones have anyway.
 const FORMAT: AudioFormat = AudioFormat::Mulaw;
+
+/// Nobody has this call who could hand it over.
+const NOT_TRANSFERRED: Event = Event::TransferFailed { reason: TransferFailure::Failed };
 
 /// Where the audio of a call is brought to.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ pub(super) struct Telephone {
 /// Opens the line of a call that rings here.
 pub(crate) fn answer(
     client: Client,
-    leg: Leg,
+    leg: CallLeg,
     own_number: String,
     media: Media,
     page: Arc<Page>,
@@ -74,7 +78,7 @@ pub(crate) fn answer(
 /// Opens the line of a call that another process had. Its stream went with that one: it is asked for anew.
 pub(crate) fn take_back(
     client: Client,
-    (leg, own_number): (Leg, String),
+    (leg, own_number): (CallLeg, String),
     media: Media,
     stage: Stage,
     page: Arc<Page>,
@@ -160,12 +164,19 @@ impl StreamLine {
     pub(super) fn take_told(&mut self, told: &Platform) {
         let Some(telephone) = &mut self.telephone else { return };
         match told {
-            Platform::Event { event, .. } => {
-                let news = telephone.trunk.take_event(event);
+            Platform::Event { leg, tag, event } => {
+                let trunk = &mut telephone.trunk;
+                let news = if trunk.is_of(leg) {
+                    trunk.take_event(event)
+                } else {
+                    trunk.take_target_event(leg, tag.as_deref(), event)
+                };
                 self.take_news(news);
             }
-            // It is answered: what is told of the dialling is old.
-            Platform::Dial(_) => {}
+            Platform::Dial { tag, event } => {
+                let news = telephone.trunk.take_dial(tag, event);
+                self.take_news(news);
+            }
             Platform::Lost => {
                 telephone.trunk.lost();
                 self.told.push(LineEvent::Degraded("LINE_LOST"));
@@ -204,9 +215,13 @@ impl StreamLine {
                 }
                 self.over(event);
             }
-            Event::Answered | Event::TransferFailed => {
+            Event::Answered => {
                 self.tell(event);
                 self.await_stream();
+            }
+            Event::TransferFailed { .. } => {
+                self.tell(event);
+                self.take_stream_back();
             }
             event => self.tell(event),
         }
@@ -218,6 +233,13 @@ impl StreamLine {
         self.broken_at = Some(now);
         if let Some(telephone) = &mut self.telephone {
             telephone.ask_at = Some(now);
+        }
+    }
+
+    /// Has the audio brought here again, if it was let go.
+    fn take_stream_back(&mut self) {
+        if self.leg.is_none() && self.broken_at.is_none() && !self.is_over {
+            self.await_stream();
         }
     }
 
@@ -239,16 +261,49 @@ impl StreamLine {
         telephone.ask_at = Some(now + STREAM_WAIT);
     }
 
-    /// Hands the call over: what caller and colleague say to each other is not ours to hear.
+    /// Hands the call over.
     pub(super) fn transfer(&mut self, number: &str) {
-        let Some(telephone) = &mut self.telephone else { return self.tell(Event::TransferFailed) };
-        let now = now();
+        self.stop_listening();
+        self.let_go(|trunk, stream| trunk.transfer(number, stream));
+    }
+
+    /// Calls whom the call is to be handed to.
+    pub(super) fn call_target(&mut self, number: &str) {
+        self.stop_listening();
+        match &mut self.telephone {
+            Some(telephone) => telephone.trunk.call_target(number),
+            None => self.tell(NOT_TRANSFERRED),
+        }
+    }
+
+    pub(super) fn join_target(&mut self) {
+        // He may have hung up just now, which the call is being told.
+        if self.telephone.as_ref().is_some_and(|telephone| telephone.trunk.has_target()) {
+            self.let_go(Trunk::join_target);
+        }
+    }
+
+    pub(super) fn drop_target(&mut self) {
+        if let Some(telephone) = &mut self.telephone {
+            telephone.trunk.drop_target();
+            self.take_stream_back();
+        }
+    }
+
+    /// What caller and colleague say to each other is not ours to hear.
+    fn stop_listening(&mut self) {
         self.is_listening = false;
         self.ear.end();
+    }
+
+    /// The call's audio goes elsewhere.
+    fn let_go(&mut self, to: impl FnOnce(&mut Trunk, Option<Leg>)) {
+        let Some(telephone) = &mut self.telephone else { return self.tell(NOT_TRANSFERRED) };
+        let now = now();
         self.mouth.cut(now, self.leg.as_ref().map(|leg| &leg.outbox));
         self.mouth.disconnected(now);
         self.broken_at = None;
         telephone.ask_at = None;
-        telephone.trunk.transfer(number, self.leg.take());
+        to(&mut telephone.trunk, self.leg.take());
     }
 }

@@ -1,6 +1,8 @@
 //! A second leg (a transfer to another telephone, or to a call that is up), and digits that the platform dials into
 //! the call.
 
+use std::collections::VecDeque;
+
 use serde_json::{Value, json};
 
 use super::{Call, NODE_ID, Output, State, World, commands::Done};
@@ -23,9 +25,27 @@ pub(crate) struct Bridge {
     pub(super) is_connected: bool,
     /// What the client is told of it.
     pub(super) events: StreamEvents,
+    /// What the other call's caller says, where that is another call.
+    said_there: VecDeque<Vec<f32>>,
 }
 
+/// Frames of another call that may wait; the two clocks are never further apart.
+const MOST_WAITING: usize = 10;
+
 impl Bridge {
+    fn new(peer_id: String, device: Device, tag: Option<String>, due: u64) -> Self {
+        Self {
+            peer_id,
+            device,
+            tag,
+            due,
+            fails_with: None,
+            is_connected: false,
+            events: StreamEvents::Connect,
+            said_there: VecDeque::new(),
+        }
+    }
+
     /// Whether the other side answers for itself: another call, or a socket.
     pub(super) fn answers_for_itself(&self) -> bool {
         match self.device {
@@ -97,8 +117,7 @@ impl Call {
                     None => (self.connect_stream(world, to.clone(), codec), u64::MAX),
                 };
                 let fails_with = world.connect_fails.clone();
-                self.bridge =
-                    Some(Bridge { peer_id, device, tag, due, fails_with, is_connected: false, events });
+                self.bridge = Some(Bridge { fails_with, events, ..Bridge::new(peer_id, device, tag, due) });
                 self.connect_event("connecting", json!({}));
                 Ok(json!({}))
             }
@@ -106,15 +125,8 @@ impl Call {
                 let telephone = world.telephones.get(to_number).cloned().unwrap_or_default();
                 let outcome = telephone.outcome(device.ring_ticks());
                 let fails_with = world.connect_fails.clone().or(outcome.failure.map(str::to_owned));
-                self.bridge = Some(Bridge {
-                    peer_id: uuid::Uuid::new_v4().to_string(),
-                    device,
-                    tag,
-                    due: self.ticks + outcome.after_ticks,
-                    fails_with,
-                    is_connected: false,
-                    events: StreamEvents::Connect,
-                });
+                let (peer_id, due) = (uuid::Uuid::new_v4().to_string(), self.ticks + outcome.after_ticks);
+                self.bridge = Some(Bridge { fails_with, ..Bridge::new(peer_id, device, tag, due) });
                 self.peer_event("created", json!({}));
                 self.connect_event("connecting", json!({}));
                 Ok(json!({}))
@@ -160,7 +172,9 @@ impl Call {
         let Some(bridge) = &self.bridge else { return };
         let peer_id = bridge.peer_id.clone();
         match bridge.device {
-            Device::Call { .. } => self.outputs.push_back(Output::Part { peer_id }),
+            Device::Call { .. } => {
+                self.outputs.push_back(Output::Part { peer_id, is_over: by == "call_ended" });
+            }
             Device::Stream(_) => self.close_stream(&peer_id, by),
             Device::Phone { .. } => self.peer_event("ended", json!({ "end_reason": "hangup" })),
         }
@@ -171,15 +185,7 @@ impl Call {
 
     /// Asks for the connection to another call that is up.
     pub(super) fn begin_join(&mut self, peer_id: String, device: Device, tag: Option<String>) {
-        self.bridge = Some(Bridge {
-            peer_id: peer_id.clone(),
-            device,
-            tag,
-            due: self.ticks,
-            fails_with: None,
-            is_connected: false,
-            events: StreamEvents::Connect,
-        });
+        self.bridge = Some(Bridge::new(peer_id.clone(), device, tag, self.ticks));
         self.connect_event("connecting", json!({}));
         self.outputs.push_back(Output::Join { peer_id });
     }
@@ -194,15 +200,8 @@ impl Call {
             return Err("error");
         }
         let device = Device::Call { node_id: NODE_ID.into(), call_id: peer_id.into() };
-        self.bridge = Some(Bridge {
-            peer_id: peer_id.into(),
-            device,
-            tag: None,
-            due: self.ticks,
-            fails_with: None,
-            is_connected: true,
-            events: StreamEvents::Connect,
-        });
+        let bridge = Bridge::new(peer_id.into(), device, None, self.ticks);
+        self.bridge = Some(Bridge { is_connected: true, ..bridge });
         self.connect_event("connected", json!({}));
         Ok(())
     }
@@ -223,6 +222,32 @@ impl Call {
                 self.bridge = None;
             }
         }
+    }
+
+    /// The caller of the other call has said something.
+    pub(crate) fn hear_peer(&mut self, samples: Vec<f32>) {
+        let Some(bridge) = self.bridge.as_mut().filter(|bridge| bridge.is_connected) else { return };
+        bridge.said_there.push_back(samples);
+        if bridge.said_there.len() > MOST_WAITING {
+            bridge.said_there.pop_front();
+        }
+    }
+
+    /// Adds the next frame of the other call's caller to what the caller hears.
+    pub(super) fn play_peer(&mut self, ear: &mut [f32]) {
+        let frame = self.bridge.as_mut().and_then(|bridge| bridge.said_there.pop_front());
+        for (sample, said) in ear.iter_mut().zip(frame.into_iter().flatten()) {
+            *sample += said;
+        }
+    }
+
+    /// Has the other call's caller hear what this one says.
+    pub(super) fn tell_peer(&mut self, samples: &[f32]) {
+        let is_joined =
+            |bridge: &&Bridge| bridge.is_connected && matches!(bridge.device, Device::Call { .. });
+        let Some(bridge) = self.bridge.as_ref().filter(is_joined) else { return };
+        let (peer_id, samples) = (bridge.peer_id.clone(), samples.to_vec());
+        self.outputs.push_back(Output::ToPeer { peer_id, samples });
     }
 
     /// The other call has left.

@@ -83,6 +83,15 @@ pub(crate) enum Output {
     Part {
         /// The other one.
         peer_id: String,
+        /// Whether it is over.
+        is_over: bool,
+    },
+    /// 20 ms of the caller for another call that this one is connected to.
+    ToPeer {
+        /// The other one.
+        peer_id: String,
+        /// What he says.
+        samples: Vec<f32>,
     },
 }
 

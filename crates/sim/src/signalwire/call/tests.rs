@@ -116,7 +116,8 @@ impl Table {
                 | Output::Note { .. }
                 | Output::Offer { .. }
                 | Output::Join { .. }
-                | Output::Part { .. } => {}
+                | Output::Part { .. }
+                | Output::ToPeer { .. } => {}
             }
         }
     }
