@@ -36,16 +36,19 @@ impl Handler for Turns {
         let turns = self.clone();
         let trace = job.headers.get("traceparent").and_then(Value::as_str).and_then(TraceContext::parse);
         let trace = trace.map_or_else(TraceContext::start, TraceContext::child);
-        Box::pin(trace.scope(async move { turns.take(job, &progress).await }))
+        // Headers and arguments are not held for as long as the providers take.
+        let (request, job_id) = (TurnRequest::try_from(&job).map(Box::new), job.id);
+        Box::pin(trace.scope(async move { turns.take(job_id, request?, &progress).await }))
     }
 }
 
 impl Turns {
-    async fn take(&self, job: Job, progress: &ProgressSink) -> Result<Value, JobFailure> {
-        let mut request = TurnRequest::try_from(&job)?;
-        let job_id = job.id.clone();
-        // Its headers and arguments would be held for as long as the providers take.
-        drop(job);
+    async fn take(
+        &self,
+        job_id: String,
+        mut request: Box<TurnRequest>,
+        progress: &ProgressSink,
+    ) -> Result<Value, JobFailure> {
         let wants_bare_reply = request.wants_bare_reply;
         // Somebody waits on the telephone: an apology now is better than a reply after another attempt.
         let is_awaited = request.deadline.is_some();
@@ -80,6 +83,7 @@ struct Sink<'a>(&'a ProgressSink);
 
 impl Listener for Sink<'_> {
     async fn tell(&self, progress: Progress) {
-        self.0.emit(progress).await;
+        // Boxed: jobs by the thousand have said what they can say for now.
+        Box::pin(self.0.emit(progress)).await;
     }
 }

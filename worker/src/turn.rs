@@ -52,13 +52,14 @@ pub(crate) trait Listener: Send + Sync {
     fn tell(&self, progress: Progress) -> impl Future<Output = ()> + Send;
 }
 
-/// Runs a turn to its end. `said` gives what was said in it, whichever way that is heard.
+/// Runs a turn to its end. `said` gives what was said in it, whichever way that is heard. The request is boxed, since
+/// each hand that it goes through would keep room for it.
 ///
 /// # Errors
 /// When it cannot be answered before `deadline`.
 pub(crate) async fn run(
     ports: &Ports,
-    request: TurnRequest,
+    request: Box<TurnRequest>,
     said: impl Future<Output = Result<Vec<String>, TurnError>> + Send,
     deadline: Instant,
     listener: &impl Listener,
@@ -76,13 +77,14 @@ pub(crate) fn is_to_be_answered(history: &[Message]) -> bool {
 
 async fn answer(
     ports: &Ports,
-    request: TurnRequest,
+    request: Box<TurnRequest>,
     said: impl Future<Output = Result<Vec<String>, TurnError>> + Send,
     listener: &impl Listener,
 ) -> Result<Outcome, TurnError> {
-    let TurnRequest { earlier_text, mut history, prompt, tools, answered_text, language, .. } = request;
+    let said = said.await?;
+    let TurnRequest { earlier_text, mut history, prompt, tools, answered_text, language, .. } = *request;
     let mut words = vec![earlier_text];
-    words.extend(said.await?);
+    words.extend(said);
     words.retain(|text| !text.is_empty());
     let transcript = words.join(" ");
     listener.tell(Progress::Transcript { text: transcript.clone() }).await;

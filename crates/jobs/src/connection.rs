@@ -189,6 +189,15 @@ impl Jobs {
         Box::pin(self.inner.emissions.run(item)).await
     }
 
+    /// The text of a message in hand.
+    pub(crate) async fn held(&self, claim: &Claim) -> Result<Option<String>, JobsError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(&self.inner.store.keys.unacked).arg(&claim.tag);
+        let entry: Option<String> =
+            self.inner.store.with(async |connection| command.query_async(connection).await).await?;
+        Ok(entry.as_deref().and_then(wire::message_in))
+    }
+
     /// Lets go of a message; `false` when its lease was lost.
     pub(crate) async fn settle(&self, settlement: Settlement) -> Result<bool, JobsError> {
         Box::pin(self.inner.settlements.run(settlement)).await

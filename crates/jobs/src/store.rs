@@ -96,8 +96,6 @@ pub(crate) struct Settlement {
 #[derive(Clone, Debug)]
 pub(crate) enum Fate {
     Done,
-    /// Back to its list, to be taken next.
-    Back(String),
     Dead {
         message: String,
         reason: &'static str,
@@ -232,7 +230,6 @@ impl Command for Settlement {
             script.arg(job_id).arg(&*claim.worker).arg(&claim.tag).arg(claim.number).arg(result).arg(event);
             match message {
                 Fate::Done => script.arg("done").arg("").arg(""),
-                Fate::Back(message) => script.arg("back").arg(message).arg(""),
                 Fate::Dead { message, reason } => script.arg("dead").arg(message).arg(*reason),
                 Fate::Parked { message, due } => script.arg("park").arg(message).arg(due.as_millisecond()),
             };

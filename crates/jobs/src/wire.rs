@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
 use crate::{Job, NewJob};
@@ -269,6 +269,12 @@ pub(crate) fn from_entry<'a>(entry: &'a str, queue: &str) -> Option<&'a str> {
     entry.strip_prefix('[')?.strip_suffix(&entry_end(queue))
 }
 
+/// The message of any entry.
+pub(crate) fn message_in(entry: &str) -> Option<String> {
+    let (message, _exchange, _key): (&RawValue, String, String) = serde_json::from_str(entry).ok()?;
+    Some(message.get().to_owned())
+}
+
 fn entry_end(queue: &str) -> String {
     format!(", \"\", {}]", Value::from(queue))
 }
@@ -283,14 +289,5 @@ pub(crate) fn retried(raw: &str, retries: u32, eta: Timestamp) -> Option<String>
     headers.insert("parent_id".into(), id.into());
     let tag = Uuid::new_v4().to_string();
     message.get_mut("properties")?.as_object_mut()?.insert("delivery_tag".into(), tag.into());
-    Some(message.to_string())
-}
-
-/// The message as it goes back to the queue: marked, otherwise unchanged.
-pub(crate) fn redelivered(raw: &str) -> Option<String> {
-    let mut message: Value = serde_json::from_str(raw).ok()?;
-    message.get_mut("headers")?.as_object_mut()?.insert("redelivered".into(), true.into());
-    let properties = message.get_mut("properties")?;
-    properties.get_mut("delivery_info")?.as_object_mut()?.insert("redelivered".into(), true.into());
     Some(message.to_string())
 }

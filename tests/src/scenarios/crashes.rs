@@ -57,7 +57,7 @@ const fn step(way: Way, script: &'static str, with: &'static str) -> Step {
 /// The first claim is made before anything of the job is known.
 const CLAIM: Step = Step { is_within: false, ..step(Way::Straight, "claim", "") };
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 12] = [
     CLAIM,
     step(Way::Straight, "emit", "\"fetched\""),
     step(Way::Straight, "emit", "\"transcript\""),
@@ -69,8 +69,7 @@ const STEPS: [Step; 13] = [
     step(Way::Later, "start", "{id}"),
     step(Way::Later, "settle", "SUCCESS"),
     step(Way::Retried, "settle", "RETRY"),
-    step(Way::Stopped, "settle", "back"),
-    // Its goodbye.
+    // Its goodbye, with which goes back what it holds.
     step(Way::Stopped, "tend", "\r\n1\r\n"),
 ];
 

@@ -59,7 +59,8 @@ impl Transcribe for Provider {
         Box::pin(async move {
             if let Some(quota) = &self.stt_quota {
                 let cost = Cost { audio_seconds: billed_seconds(&request.wav), ..Cost::default() };
-                let reserved = quota.reserve_within(&self.stt_model, cost, percent(need)).await;
+                // Boxed: it takes a moment, and the answer seconds.
+                let reserved = Box::pin(quota.reserve_within(&self.stt_model, cost, percent(need))).await;
                 reserved.map_err(|error| to_exhausted(&error, &STT))?;
             }
             let heard = self.groq.transcribe(request, limit).await.map_err(|error| to_error(&error, &STT))?;

@@ -107,7 +107,7 @@ impl Live {
             let (teller, mut told) = mpsc::channel(UNTOLD);
             let teller = Teller(teller);
             let said = last_words(&mut listening);
-            let work = turn::run(&ports, request, said, deadline, &teller);
+            let work = turn::run(&ports, Box::new(request), said, deadline, &teller);
             tokio::pin!(work);
             let outcome = loop {
                 tokio::select! {

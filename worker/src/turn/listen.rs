@@ -1,9 +1,12 @@
 //! Recordings → words.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 use voice_audio::{Audio, resample::resample, vad::find_speech, wav};
 use voice_jobs::Progress;
 use voice_transcode::TranscodeError;
@@ -21,8 +24,13 @@ const LEAD: Duration = Duration::from_millis(500);
 /// The longest recording that is taken.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// Recordings that are decoded at the same time: it is work for the processor, and each takes a thread.
-static DECODING: Semaphore = Semaphore::const_new(4);
+/// Recordings that are decoded at the same time: it is work of milliseconds for the processor, and each takes a thread, which
+/// keeps memory of its own.
+static DECODING: Semaphore = Semaphore::const_new(2);
+
+/// Turns whose recordings are in memory: from the download until they have been sent to the recogniser. Where many come at
+/// once, the others are a message each.
+static LOADED: Semaphore = Semaphore::const_new(64);
 
 /// What was said in each piece; empty where nothing was.
 pub(crate) async fn to_recordings(
@@ -32,23 +40,46 @@ pub(crate) async fn to_recordings(
     deadline: Instant,
     listener: &impl Listener,
 ) -> Result<Vec<String>, TurnError> {
+    let place = Arc::new(LOADED.acquire().await.expect("the semaphore is never closed"));
     let fetches = pieces.iter().map(|piece| ports.recordings.fetch(&piece.url, deadline));
     let fetched = futures::future::try_join_all(fetches).await?;
     let bytes = fetched.iter().map(|bytes| bytes.len() as u64).sum();
     listener.tell(Progress::Fetched { bytes }).await;
-    let heard =
-        pieces.iter().zip(fetched).map(|(piece, bytes)| transcribe(ports, piece, bytes, language, deadline));
-    futures::future::try_join_all(heard).await
+    let heard = pieces
+        .iter()
+        .zip(fetched)
+        .map(|(piece, bytes)| transcribe(ports, piece, bytes, place.clone(), language, deadline));
+    let heard = futures::future::try_join_all(heard);
+    drop(place);
+    heard.await
+}
+
+/// A place among the turns whose recordings are in memory.
+type Place = Arc<SemaphorePermit<'static>>;
+
+/// A WAV file, which keeps its place until it has been sent.
+struct Unsent {
+    wav: Bytes,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Unsent {
+    fn as_ref(&self) -> &[u8] {
+        &self.wav
+    }
 }
 
 async fn transcribe(
     ports: &Ports,
     piece: &Piece,
     bytes: Bytes,
+    place: Place,
     language: Option<&str>,
     deadline: Instant,
 ) -> Result<String, TurnError> {
-    let Some(wav) = prepared(ports, piece, bytes).await? else { return Ok(String::new()) };
+    // Boxed: what waits for its words needs no room for it any more.
+    let Some(wav) = Box::pin(prepared(ports, piece, bytes)).await? else { return Ok(String::new()) };
+    let wav = Bytes::from_owner(Unsent { wav, _place: place });
     let again = move || async move {
         let bytes = ports.recordings.fetch(&piece.url, deadline).await?;
         let changed = || TurnError::fatal("RECORDING_NOT_AUDIO", "the recording has changed");

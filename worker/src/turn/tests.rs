@@ -119,7 +119,7 @@ async fn turn(world: World, request: TurnRequest) -> (Result<Outcome, TurnError>
     let (mut request, deadline) = (request, Instant::now() + DEADLINE);
     let (pieces, language) = (std::mem::take(&mut request.pieces), request.language.clone());
     let said = listen::to_recordings(&ports, pieces, language.as_deref(), deadline, &notes);
-    let result = run(&ports, request, said, deadline, &notes).await;
+    let result = run(&ports, Box::new(request), said, deadline, &notes).await;
     (result, notes.0.into_inner().unwrap_or_default(), world)
 }
 

@@ -1,6 +1,9 @@
 //! One message in hand, from claim to letting go.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -33,8 +36,6 @@ enum End {
     Revoked(&'static str),
     /// The worker is being stopped.
     HandedBack,
-    /// Its time has not come.
-    Early(Timestamp),
     /// Somebody else has it now.
     Lost,
 }
@@ -50,7 +51,8 @@ pub(super) async fn see_to(
         Ok(envelope) => {
             let id = envelope.header("id").map(str::to_owned);
             match envelope.decode() {
-                Ok(decoded) => run_one(shared, handler, claimed, decoded, hand_back).await,
+                // Boxed: each hand that it goes through would keep room for it as long as the job runs.
+                Ok(decoded) => run_one(shared, handler, claimed, Box::new(decoded), hand_back).await,
                 Err(refusal) => Some(refuse(claimed, id, &refusal)),
             }
         }
@@ -106,7 +108,7 @@ async fn run_one(
     shared: &Shared,
     handler: &dyn Handler,
     claimed: Claimed,
-    decoded: Decoded,
+    decoded: Box<Decoded>,
     hand_back: &CancellationToken,
 ) -> Option<Settlement> {
     let (id, task) = (decoded.job.id.clone(), decoded.job.task.clone());
@@ -118,38 +120,57 @@ async fn run_one(
         })
     };
     shared.events.job("task-received", &id, received);
-    let begun = Instant::now();
+    let received_at = Instant::now();
     let revoke = CancellationToken::new();
     let is_revoked = !shared.begin(&id, &claimed.claim.tag, &task, &revoke) || claimed.kind == Kind::Revoked;
-    let end = if is_revoked {
-        End::Revoked("revoked")
+    let begun = if is_revoked {
+        Err(Unbegun::Over(End::Revoked("revoked")))
     } else {
-        run_held(shared, handler, &claimed, decoded, &revoke, hand_back).await
+        // Boxed: a job that has begun needs no room for its beginning.
+        Box::pin(begin(shared, handler, &claimed, decoded, &revoke)).await
+    };
+    let Claimed { raw, claim, .. } = claimed;
+    let end = match begun {
+        Ok(begun) => {
+            // Redis has it too, and jobs may wait by the thousand.
+            drop(raw);
+            finish(begun, &revoke, hand_back).await
+        }
+        Err(Unbegun::Over(end)) => end,
+        Err(Unbegun::Early(due)) => {
+            let message = Fate::Parked { message: raw, due };
+            return Some(Settlement {
+                job_id: id,
+                claim,
+                result: String::new(),
+                event: String::new(),
+                message,
+            });
+        }
     };
     let now = Timestamp::now();
-    let Claimed { raw, claim, .. } = claimed;
     let settled = |result: String, event: String, message: Fate| {
         Some(Settlement { job_id: id.clone(), claim: claim.clone(), result, event, message })
     };
     match end {
-        End::Lost => None,
-        End::HandedBack => {
-            settled(String::new(), String::new(), Fate::Back(wire::redelivered(&raw).unwrap_or(raw)))
-        }
-        End::Early(due) => settled(String::new(), String::new(), Fate::Parked { message: raw, due }),
+        // What a worker holds without knowing is given back by its heartbeats, the last one included.
+        End::Lost | End::HandedBack => None,
         End::Done(Ok(value)) => {
-            let runtime = begun.elapsed().as_secs_f64();
+            let runtime = received_at.elapsed().as_secs_f64();
             shared.events.job("task-succeeded", &id, || json!({ "result": REDACTED, "runtime": runtime }));
             let result = if ignore_result { String::new() } else { result::success(&id, &value, now) };
             settled(result, result::completed(&value).to_text(), Fate::Done)
         }
         End::Done(Err(failure)) => {
             let told = || json!({ "exception": failure.reason, "traceback": null });
-            if let Some(due) = next_attempt(&failure, retries, expires, now)
-                && let Some(message) = wire::retried(&raw, retries + 1, due)
-            {
-                shared.events.job("task-retried", &id, told);
-                return settled(result::retry(&id, &failure), String::new(), Fate::Parked { message, due });
+            if let Some(due) = next_attempt(&failure, retries, expires, now) {
+                // Without Redis it is given back by and by, as what a worker holds without knowing.
+                let raw = Box::pin(shared.jobs.held(&claim)).await.ok().flatten()?;
+                if let Some(message) = wire::retried(&raw, retries + 1, due) {
+                    shared.events.job("task-retried", &id, told);
+                    let message = Fate::Parked { message, due };
+                    return settled(result::retry(&id, &failure), String::new(), message);
+                }
             }
             shared.events.job("task-failed", &id, told);
             settled(result::failure(&id, &failure, now), failed(&failure), Fate::Done)
@@ -177,30 +198,48 @@ fn next_attempt(
     expires.is_none_or(|expires| due < expires).then_some(due)
 }
 
-async fn run_held(
+/// Why a job has not begun.
+enum Unbegun {
+    /// Its time has not come.
+    Early(Timestamp),
+    Over(End),
+}
+
+/// A job that its handler has.
+struct Begun {
+    work: Pin<Box<dyn Future<Output = Result<Value, JobFailure>> + Send>>,
+    /// Tells the handler to come to an end.
+    cancel: CancellationToken,
+    /// Fires when somebody else has the job.
+    lost: CancellationToken,
+    soft_limit: Option<Duration>,
+    hard_limit: Option<Duration>,
+}
+
+/// Gives a job to its handler, unless it is over already.
+async fn begin(
     shared: &Shared,
     handler: &dyn Handler,
     claimed: &Claimed,
-    decoded: Decoded,
+    decoded: Box<Decoded>,
     revoke: &CancellationToken,
-    hand_back: &CancellationToken,
-) -> End {
-    let Decoded { job, eta, expires, ignore_result: _, soft_limit, hard_limit } = decoded;
+) -> Result<Begun, Unbegun> {
+    let Decoded { job, eta, expires, ignore_result: _, soft_limit, hard_limit } = *decoded;
     let now = Timestamp::now();
     if let Some(eta) = eta.filter(|eta| *eta > now) {
-        return End::Early(eta);
+        return Err(Unbegun::Early(eta));
     }
     if expires.is_some_and(|expires| expires <= now) {
-        return End::Revoked("expired");
+        return Err(Unbegun::Over(End::Revoked("expired")));
     }
     if !shared.config.tasks.contains(&job.task.as_str()) {
         let message = format!("task \"{}\" is not known here", job.task);
-        return End::Done(Err(JobFailure::new("NotRegistered", message)));
+        return Err(Unbegun::Over(End::Done(Err(JobFailure::new("NotRegistered", message)))));
     }
     if claimed.kind == Kind::Wait {
         match shared.jobs.start(&shared.owner, &claimed.claim, &job.id).await {
             Ok(true) => {}
-            Ok(false) => return End::Lost,
+            Ok(false) => return Err(Unbegun::Over(End::Lost)),
             Err(error) => tracing::warn!(%error, "the start of a job could not be noted"),
         }
     }
@@ -213,8 +252,13 @@ async fn run_held(
         lost: lost.clone(),
     };
     let work = handler.run(job, sink, cancel.clone());
+    Ok(Begun { work, cancel, lost, soft_limit, hard_limit })
+}
+
+/// Waits for the end of a job, whichever comes first.
+async fn finish(begun: Begun, revoke: &CancellationToken, hand_back: &CancellationToken) -> End {
+    let Begun { mut work, cancel, lost, soft_limit, hard_limit } = begun;
     let limited = async {
-        tokio::pin!(work);
         if let Some(soft) = soft_limit.filter(|soft| hard_limit.is_none_or(|hard| *soft < hard)) {
             if let Ok(done) = tokio::time::timeout(soft, &mut work).await {
                 return done;

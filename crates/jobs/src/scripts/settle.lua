@@ -1,5 +1,5 @@
 -- Lets go of messages whose claims still hold: result, last event, and what becomes of the message, in one step.
--- ARGV for each: id, worker, tag, claim, result or '', event or '', what ('done', 'back', 'dead', 'park'), message,
+-- ARGV for each: id, worker, tag, claim, result or '', event or '', what ('done', 'dead', 'park'), message,
 -- reason of 'dead' or time of 'park'.
 -- Gives for each 1, or 0 when the lease was lost meanwhile: then nothing has been changed.
 local settled = {}
@@ -16,9 +16,7 @@ for a = 1, #ARGV, 9 do
     -- In this order: whoever follows the events is done with the last one, and need not look for the result.
     if ARGV[a + 5] ~= '' then emit(id, ARGV[a + 5]) end
     if ARGV[a + 4] ~= '' then store(id, ARGV[a + 4]) end
-    if what == 'back' then
-      redis.call('RPUSH', list, message)
-    elseif what == 'dead' then
+    if what == 'dead' then
       bury(message, ARGV[a + 8])
     elseif what == 'park' then
       redis.call('ZADD', PARKED, ARGV[a + 8], message)
