@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tonic::{Status, transport::Endpoint};
 
-use super::{Duration, MAX_MESSAGE_KB, Stage, raw::Exchange, rows::Row};
-use crate::front::Front;
+use super::{Duration, MAX_MESSAGE_KB, RELEASE, Stage, raw::Exchange, rows::Row};
+use crate::{front::Front, mesh::eventually};
 
 /// How a stream ended for its client.
 pub(super) type Told = Option<Result<(), Status>>;
@@ -16,6 +16,8 @@ const DEADLINE: Duration = Duration::from_secs(1);
 const READERS: usize = 8;
 /// What one of them tells the server that it may send.
 const NARROW: u32 = 1_024;
+/// So little that the first message stays stuck.
+const CLOSED: u32 = 16;
 /// What each of them would like to send meanwhile, in messages, and how long a message may find no room.
 const FLOOD: (usize, Duration) = (2_000, Duration::from_millis(200));
 /// What a process may need for all of them. A text of a minute is 20 MB of sound to them.
@@ -27,6 +29,7 @@ pub(super) enum Column {
     HalfClosed,
     Cancelled,
     Late,
+    LateUnread,
     CutOff,
     Unread,
     Drained,
@@ -38,10 +41,11 @@ pub(super) enum Column {
 }
 
 impl Column {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::HalfClosed,
         Self::Cancelled,
         Self::Late,
+        Self::LateUnread,
         Self::CutOff,
         Self::Unread,
         Self::Drained,
@@ -57,6 +61,7 @@ impl Column {
             Self::HalfClosed => half_closed(stage, row).await,
             Self::Cancelled => cancelled(stage, row).await,
             Self::Late => late(stage, row).await,
+            Self::LateUnread => late_unread(stage, row).await,
             Self::CutOff => cut_off(stage, row).await,
             Self::Unread => unread(stage, row).await,
             Self::Drained => drained(stage, row).await,
@@ -95,6 +100,20 @@ async fn late(stage: &Stage, row: &Row) -> Told {
         }
         Err(status) => Some(Err(status)),
     }
+}
+
+/// The same of a client that takes nothing of what is sent to it: everything is given back while he still does not.
+async fn late_unread(stage: &Stage, row: &Row) -> Told {
+    let passed = tokio::time::Instant::now() + DEADLINE;
+    let channel = stage.endpoint(row).initial_stream_window_size(CLOSED).connect().await.unwrap();
+    let exchange = stage.open(&channel, row, Some(DEADLINE)).await.unwrap();
+    tokio::time::sleep_until(passed).await;
+    let given_back = async || {
+        let open = stage.open_at(row.service).await.unwrap();
+        (!open.iter().any(|line| line.contains(row.rpc))).then_some(())
+    };
+    eventually(RELEASE, "the stream that nobody reads given back", given_back).await.unwrap();
+    Some(exchange.end().await)
 }
 
 /// The client's connection breaks without a word.

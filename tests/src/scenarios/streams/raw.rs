@@ -65,6 +65,11 @@ impl Exchange {
         self.requests = None;
     }
 
+    /// Takes no more responses; gives what requests are sent by.
+    pub(in super::super) fn stop_reading(self) -> Option<mpsc::Sender<Bytes>> {
+        self.requests
+    }
+
     /// The next response.
     pub(in super::super) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         self.responses.message().await
