@@ -83,12 +83,12 @@ impl Bare {
             let mut requests = requests;
             let started = converse_response::Payload::Started(ConversationStarted::default());
             yield Ok(ConverseResponse { payload: Some(started) });
-            let mut vad = LiveVad::new();
+            let (mut vad, way) = (LiveVad::new(), metrics::histogram!("converse_way_seconds"));
             while let Some(Ok(ConverseRequest { payload })) = requests.next().await {
                 match payload {
                     Some(Payload::Audio(audio)) => {
                         if let Some(sent) = audio.send_time {
-                            metrics::histogram!("converse_way_seconds").record(since(sent));
+                            way.record(since(sent));
                         }
                         for frame in audio.audio.chunks_exact(FRAME_SAMPLES) {
                             black_box(vad.push(&samples(frame), None));

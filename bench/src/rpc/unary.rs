@@ -6,7 +6,7 @@ use std::time::Instant;
 use tonic::{Request, transport::Channel};
 use voice_proto::relay::v1::{EndCallRequest, relay_service_client::RelayServiceClient};
 
-use super::{Floor, bare::TOKEN, channels};
+use super::{Floor, LIMIT, bare::TOKEN, channels};
 use crate::{Better, Report, quantile};
 
 /// Round trips of each, and how many are made before the other one's turn.
@@ -43,9 +43,10 @@ pub async fn measure(floor: &Floor, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Microseconds of one call, as services of the mesh make it: with a token and a trace.
+/// Microseconds of one call, as services of the mesh make it: with a token, a trace and a deadline.
 async fn round_trip(relay: &mut Relay) -> anyhow::Result<f64> {
     let mut request = Request::new(EndCallRequest { call_id: "nobody".to_owned() });
+    request.set_timeout(LIMIT);
     let metadata = request.metadata_mut();
     metadata.insert("authorization", format!("Bearer {TOKEN}").parse()?);
     metadata.insert("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse()?);

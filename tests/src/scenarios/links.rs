@@ -3,9 +3,12 @@
 
 use std::time::Instant;
 
+use futures::stream::{self, StreamExt as _};
+use tokio::task::JoinSet;
 use tonic::{Code, Request};
 use voice_proto::tts::v1::{
-    CreateClipRequest, ListVoicesRequest, SynthesizeRequest, tts_service_client::TtsServiceClient,
+    CreateClipRequest, ListVoicesRequest, StreamingSynthesizeConfig, StreamingSynthesizeRequest,
+    SynthesizeRequest, streaming_synthesize_request::Payload, tts_service_client::TtsServiceClient,
 };
 use voice_server::{
     client::{Channel, ClientConfig, Peer, channel},
@@ -73,10 +76,24 @@ async fn an_instance_that_falls_silent_is_noticed_and_spared() {
     let (mesh, tts) = two().await;
     ask_on(&tts, |count| count == 50).await;
     let mut mesh = mesh;
+    // Streams of both, which have nothing to say.
+    let mut open = JoinSet::new();
+    for _ in 0..8 {
+        let config = Payload::Config(StreamingSynthesizeConfig::default());
+        let first = StreamingSynthesizeRequest { payload: Some(config) };
+        let requests = stream::iter([first]).chain(stream::pending());
+        let mut audio = tts.clone().streaming_synthesize(requests).await.unwrap().into_inner();
+        open.spawn(async move { audio.message().await });
+    }
     mesh.child("tts").signal("STOP").await.unwrap();
     let stopped = Instant::now();
     // Whoever had asked it gets his answer of the other one once the silence is noticed.
-    let longest = ask_on(&tts, |_| stopped.elapsed() > NOTICED).await;
+    let (ended, longest) = tokio::join!(
+        tokio::time::timeout(NOTICED, open.join_next()),
+        ask_on(&tts, |_| stopped.elapsed() > NOTICED)
+    );
+    let status = ended.expect("a stream of the silent one ends").unwrap().unwrap().unwrap_err();
+    assert_eq!(reason_of(&status).as_deref(), Some("SERVICE_UNAVAILABLE"));
     assert!(longest < NOTICED, "an answer took {longest:?}");
     let longest = ask_on(&tts, |count| count == 200).await;
     assert!(longest < Duration::from_secs(1), "the silent one was asked again: {longest:?}");

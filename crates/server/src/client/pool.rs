@@ -52,17 +52,8 @@ struct Keeper {
 
 impl Pool {
     pub(super) fn open(peer: Peer, targets: Vec<Target>, tls: Tls) -> anyhow::Result<Self> {
-        let news = Arc::new(Notify::new());
-        let (sender, members) = watch::channel(Members::from([]));
-        let mut keeper = Keeper {
-            peer,
-            targets,
-            tls,
-            news: news.clone(),
-            sender,
-            known: BTreeMap::new(),
-            tending: JoinSet::new(),
-        };
+        let (mut keeper, members) = Keeper::new(peer, targets, tls);
+        let news = keeper.news.clone();
         // What is an address needs nobody to look it up. What cannot be used is told at the start.
         let places = keeper.targets.iter().filter_map(Target::place).collect();
         keeper.are_now(&places)?;
@@ -135,6 +126,12 @@ fn less_busy(best: &[Arc<Member>]) -> Arc<Member> {
 }
 
 impl Keeper {
+    fn new(peer: Peer, targets: Vec<Target>, tls: Tls) -> (Self, watch::Receiver<Members>) {
+        let (sender, members) = watch::channel(Members::from([]));
+        let (news, known, tending) = (Arc::default(), BTreeMap::new(), JoinSet::new());
+        (Self { peer, targets, tls, news, sender, known, tending }, members)
+    }
+
     async fn run(mut self) {
         if self.targets.iter().all(|target| target.place().is_some()) {
             while self.tending.join_next().await.is_some() {}
@@ -183,5 +180,30 @@ impl Keeper {
         let members: Vec<_> = self.known.values().map(|(member, _)| member.clone()).collect();
         self.sender.send_replace(members.into());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_name_stands_for_is_followed_as_instances_come_and_go() {
+        let (mut keeper, members) = Keeper::new(Peer::Tts, Vec::new(), Tls::default());
+        let at = |port: u16| Place { addr: ([127, 0, 0, 1], port).into(), host: "tts".into(), is_tls: false };
+        for ports in [&[1][..], &[1, 2], &[2], &[2, 3]] {
+            let before = members.borrow().clone();
+            let places: BTreeSet<_> = ports.iter().copied().map(at).collect();
+            keeper.are_now(&places).unwrap();
+            let now = members.borrow().clone();
+            assert_eq!(now.iter().map(|member| member.place.clone()).collect::<BTreeSet<_>>(), places);
+            for member in before.iter().filter(|member| places.contains(&member.place)) {
+                assert!(is_among(member, &now), "one that stays keeps its connection");
+            }
+            let gone = before.iter().filter(|member| !places.contains(&member.place)).count();
+            for _ in 0..gone {
+                assert!(keeper.tending.join_next().await.unwrap().unwrap_err().is_cancelled());
+            }
+        }
     }
 }

@@ -1,7 +1,11 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
@@ -9,71 +13,93 @@ use tonic::{Code, server::NamedService, transport::server::TcpIncoming};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::status::reason_of;
+use crate::{status::reason_of, timeout};
 
-const REPEATABLE: &str = "/voice.tts.v1.TtsService/ListVoices";
-const NOT_REPEATABLE: &str = "/voice.tts.v1.TtsService/StreamingSynthesize";
+const REPEATABLE: &str = "/voice.relay.v1.RelayService/GetCall";
+const ONCE: &str = "/voice.relay.v1.RelayService/PlaceCall";
+const STREAM: &str = "/voice.relay.v1.RelayService/Converse";
 
-/// Says the same to everybody, and counts.
+/// Does the same with everybody, and counts.
 #[derive(Clone, Debug)]
 struct Parrot {
-    says: Code,
+    does: Does,
     served: Arc<AtomicUsize>,
+    /// How long each one waits who asks.
+    patience: Arc<Mutex<Vec<Duration>>>,
+}
+
+/// What is done with a request.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    Say(Code),
+    /// The stream is reset without an answer.
+    BreakOff,
 }
 
 impl NamedService for Parrot {
-    const NAME: &'static str = "voice.tts.v1.TtsService";
+    const NAME: &'static str = "voice.relay.v1.RelayService";
 }
 
 impl Service<Request<Body>> for Parrot {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.served.fetch_add(1, Ordering::Relaxed);
-        std::future::ready(Ok(Status::new(self.says, "").into_http()))
+        self.patience.lock().unwrap().extend(timeout::of(request.headers()));
+        let does = self.does;
+        Box::pin(async move {
+            match does {
+                Does::Say(code) => Ok(Status::new(code, "").into_http()),
+                Does::BreakOff => panic!("the request is broken off"),
+            }
+        })
     }
 }
 
 /// An instance that can be drained.
 struct Instance {
     addr: SocketAddr,
-    served: Arc<AtomicUsize>,
+    parrot: Parrot,
     stop: Option<oneshot::Sender<()>>,
     _server: JoinSet<()>,
 }
 
 impl Instance {
     async fn start(says: Code) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0", Does::Say(says)).await
+    }
+
+    async fn at(addr: &str, does: Does) -> Self {
+        let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let served = Arc::new(AtomicUsize::new(0));
+        let parrot = Parrot { does, served: Arc::default(), patience: Arc::default() };
         let (stop, stopped) = oneshot::channel::<()>();
         let (reporter, health) = tonic_health::server::health_reporter();
         let server = tonic::transport::Server::builder()
             .add_service(health)
-            .add_service(Parrot { says, served: served.clone() })
+            .add_service(parrot.clone())
             .serve_with_incoming_shutdown(TcpIncoming::from(listener), async move {
                 let _ = stopped.await;
                 reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
             });
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.await.unwrap() });
-        Self { addr, served, stop: Some(stop), _server: tasks }
+        Self { addr, parrot, stop: Some(stop), _server: tasks }
     }
 
     fn served(&self) -> usize {
-        self.served.load(Ordering::Relaxed)
+        self.parrot.served.load(Ordering::Relaxed)
     }
 }
 
 fn to(addrs: &str) -> Channel {
-    channel(Peer::Tts, addrs, &ClientConfig::default()).unwrap()
+    channel(Peer::Relay, addrs, &ClientConfig::default()).unwrap()
 }
 
 async fn ask(channel: &Channel, path: &str, timeout: &str) -> Result<Code, Status> {
@@ -96,7 +122,7 @@ async fn a_name_is_looked_up_and_an_instance_that_is_not_there_is_passed_over() 
     let one = Instance::start(Code::Ok).await;
     // Of the addresses that this name stands for, one at most is served.
     let channel = to(&format!("localhost:{}", one.addr.port()));
-    for path in [NOT_REPEATABLE, REPEATABLE, NOT_REPEATABLE] {
+    for path in [STREAM, REPEATABLE, STREAM] {
         assert_eq!(ask(&channel, path, "5S").await.unwrap(), Code::Ok);
     }
     let nobody = to("no-such-name.invalid:1");
@@ -122,6 +148,38 @@ async fn what_one_instance_cannot_do_another_does_if_it_may_be_repeated() {
 const FEW: usize = 10;
 
 #[tokio::test]
+async fn what_broke_off_is_sent_again_only_if_that_is_harmless() {
+    let broken = Instance::at("127.0.0.1:0", Does::BreakOff).await;
+    for (path, times) in [(REPEATABLE, 3), (ONCE, 1), (STREAM, 1)] {
+        let before = broken.served();
+        let status = ask(&to(&broken.addr.to_string()), path, "5S").await.unwrap_err();
+        assert_eq!(reason_of(&status).as_deref(), Some("SERVICE_UNAVAILABLE"), "{path}");
+        assert_eq!(broken.served() - before, times, "{path}");
+    }
+    let told = broken.parrot.patience.lock().unwrap().clone();
+    let shrinks = told[..3].windows(2).all(|pair| pair[1] < pair[0]);
+    assert!(shrinks, "each attempt has what is left of the time: {told:?}");
+    let well = Instance::start(Code::Ok).await;
+    let both = to(&format!("{},{}", broken.addr, well.addr));
+    let before = broken.served();
+    for _ in 0..20 {
+        assert_eq!(ask(&both, REPEATABLE, "5S").await.unwrap(), Code::Ok);
+    }
+    let asked = broken.served() - before;
+    assert!((1..=FEW).contains(&asked), "one that breaks off is spared, but was asked {asked} times");
+}
+
+#[tokio::test]
+async fn what_has_not_left_the_process_is_sent_to_another_one() {
+    let well = Instance::start(Code::Ok).await;
+    let away = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let channel = to(&format!("{away},{}", well.addr));
+    for _ in 0..20 {
+        assert_eq!(ask(&channel, ONCE, "5S").await.unwrap(), Code::Ok);
+    }
+}
+
+#[tokio::test]
 async fn an_instance_that_is_drained_loses_no_request() {
     let (mut one, two) = (Instance::start(Code::Ok).await, Instance::start(Code::Ok).await);
     let channel = to(&format!("{},{}", one.addr, two.addr));
@@ -138,7 +196,9 @@ async fn an_instance_that_is_drained_loses_no_request() {
 async fn who_does_not_answer_is_late_and_who_is_away_is_unavailable() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let channel = to(&silent.local_addr().unwrap().to_string());
+    let asked = Instant::now();
     let status = ask(&channel, REPEATABLE, "200m").await.unwrap_err();
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     assert_eq!(
         (status.code(), reason_of(&status).as_deref()),
         (Code::DeadlineExceeded, Some("DEADLINE_EXCEEDED"))
