@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
@@ -26,8 +27,9 @@ use voice_proto::{
 
 use super::{clients::PYTHON, *};
 use crate::{
-    mesh::{eventually, free_port},
+    mesh::{eventually, free_port, own_redis},
     phone::loopback_client,
+    redis::{Probe, Reply},
 };
 
 const DOORS: [&str; 2] = ["recording", "stream"];
@@ -300,6 +302,54 @@ async fn an_operators_tool_answers_fails_and_hangs_and_the_call_goes_on() {
         let chats = mesh.groq.chats().await.unwrap();
         let told = format!("{chats:?}");
         assert!(!told.contains("secret problem"), "what is the operator's to mend is not told to a model");
+    }
+}
+
+/// Everything that is said to a Redis from now on.
+async fn overheard(redis_url: &str) -> (Arc<Mutex<String>>, JoinSet<()>) {
+    let mut probe = Probe::connect(redis_url).await.unwrap();
+    assert_eq!(probe.ask(&["MONITOR"]).await.unwrap(), Reply::Text("OK".to_owned()));
+    let (said, mut listening): (Arc<Mutex<String>>, _) = (Arc::default(), JoinSet::new());
+    let sink = said.clone();
+    listening.spawn(async move {
+        while let Ok(command) = probe.next().await {
+            sink.lock().unwrap().extend(command.texts());
+        }
+    });
+    (said, listening)
+}
+
+/// A text, and behind it all that is encoded in it, as the bodies of jobs are.
+fn decoded(text: &str) -> String {
+    let is_digit = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let words = text.split(|c| !is_digit(c)).filter_map(|word| BASE64_STANDARD.decode(word).ok());
+    words.fold(text.to_owned(), |text, word| text + &String::from_utf8_lossy(&word))
+}
+
+#[tokio::test]
+async fn no_address_and_no_token_of_a_tool_server_reaches_redis() {
+    for door in DOORS {
+        let folder = tempfile::tempdir().unwrap();
+        let (_redis, redis_url) = own_redis(folder.path()).await.unwrap();
+        let (said, _listening) = overheard(&redis_url).await;
+        let shop = Shop::default();
+        let (address, _serving) = shop.serve().await;
+        let options = Options { redis_url: Some(redis_url), ..Options::default() };
+        let options = options.with("SHOP_TOKEN", "only-for-the-shop");
+        let mesh = assisted(door, &with_server(&address.to_string()), options).await;
+        is_offered(&mesh).await;
+        mesh.groq.lines(asks_for_an_order()).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        caller.say(QUESTION).await.unwrap();
+        assert_eq!(watch.until(LIMIT, ended).await.unwrap(), (ToolOutcome::Done, String::new()), "{door}");
+        watch.until(LIMIT, listening).await.unwrap();
+        caller.hang_up().await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        let said = decoded(&said.lock().unwrap());
+        assert!(said.contains("order_status"), "{door}: what the model asks for is there to be seen");
+        for secret in ["only-for-the-shop", &address.to_string()] {
+            assert!(!said.contains(secret), "{door}: {secret}");
+        }
     }
 }
 
