@@ -63,6 +63,12 @@ pub enum Error {
     /// A media token is forged, expired or used.
     #[error("the media token is forged, expired or used")]
     MediaTokenRefused,
+    /// The call of a media token is another relay's.
+    #[error("the call is at the relay at {relay_addr}: bring its audio there, with the same token")]
+    CallElsewhere {
+        /// Where that one is reached.
+        relay_addr: String,
+    },
     /// The call came as audio alone: no platform has it that could do more.
     #[error("the call is made of audio alone: it cannot be handed over or dialled into")]
     AudioOnly,

@@ -15,6 +15,9 @@ pub(crate) type Ledger = voice_ledger::Ledger<KeptCall>;
 /// A live call's page in it.
 pub(crate) type Page = voice_ledger::Page<KeptCall>;
 
+/// The right to dial for a request.
+pub(crate) type Claim = voice_ledger::Claim<KeptCall>;
+
 /// Events that a call may have had since it was last written down.
 const UNWRITTEN: u64 = 1_000;
 

@@ -11,7 +11,10 @@ use serde_json::json;
 use voice_call::Voicemail;
 use voice_ledger::{Dialled, Request};
 
-use crate::{error::Error, kept::Ledger};
+use crate::{
+    error::Error,
+    kept::{Claim, Ledger},
+};
 
 /// Requests that are remembered; an older one that comes again would be a new call.
 const REMEMBERED: usize = 10_000;
@@ -48,10 +51,10 @@ pub(crate) struct DialPlan {
 }
 
 /// What came of a request to place a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Admission {
-    /// The call is to be placed.
-    New,
+    /// The call is to be placed, and dialled by this right; without one while nobody else knows of the request.
+    New(Option<Claim>),
     /// It was placed before, as this call.
     Again(String),
 }
@@ -125,7 +128,30 @@ impl DialPlan {
         }
         own.take(if is_counted { u64::MAX } else { self.daily_cap }, now)?;
         own.requests.remember(place.clone(), call_id.to_owned());
-        Ok(Admission::New)
+        Ok(Admission::New(is_counted.then(|| self.ledger.claim(&place.request_id, call_id))))
+    }
+
+    /// Has `call_id` take the place of a call of the same request that was never dialled, if that is certain.
+    pub(crate) async fn replace(
+        &self,
+        place: &PlaceCall,
+        undialled: &str,
+        call_id: &str,
+        now: Timestamp,
+    ) -> Option<Claim> {
+        match self.ledger.replace(&place.request_id, undialled, call_id).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                tracing::warn!(%error, "whether a call was dialled is not known");
+                return None;
+            }
+        }
+        let mut own = self.own();
+        // All relays have counted it already.
+        own.take(u64::MAX, now).ok()?;
+        own.requests.remember(place.clone(), call_id.to_owned());
+        Some(self.ledger.claim(&place.request_id, call_id))
     }
 
     /// Whether one could be taken, as far as this relay has counted.
@@ -134,13 +160,13 @@ impl DialPlan {
     }
 
     /// Forgets a request that could not be carried out.
-    pub(crate) async fn give_back(&self, request_id: &str, now: Timestamp) {
+    pub(crate) async fn give_back(&self, request_id: &str, call_id: &str, now: Timestamp) {
         {
             let mut own = self.own();
             own.used.1 = own.used.1.saturating_sub(1);
             own.requests.forget(request_id);
         }
-        self.ledger.give_back(day(now), request_id).await;
+        self.ledger.give_back(day(now), request_id, call_id).await;
     }
 
     /// Takes one call of the day.
@@ -197,6 +223,7 @@ impl Requests {
     }
 
     fn remember(&mut self, place: PlaceCall, call_id: String) {
+        self.forget(&place.request_id);
         self.order.push_back(place.request_id.clone());
         self.calls.insert(place.request_id.clone(), (place, call_id));
         if self.order.len() > REMEMBERED
@@ -248,12 +275,19 @@ mod tests {
             instructions: None,
         };
         let (plan, now) = (plan(&["+1555"], 1), Timestamp::from_second(DAY).unwrap());
-        assert_eq!(plan.admit(&place, "call", now).await.unwrap(), Admission::New);
-        let again = Admission::Again("call".into());
-        assert_eq!(plan.admit(&place, "other", now).await.unwrap(), again, "and is not counted twice");
+        assert!(matches!(plan.admit(&place, "call", now).await, Ok(Admission::New(None))));
+        let again = plan.admit(&place, "other", now).await;
+        assert!(
+            matches!(again, Ok(Admission::Again(call_id)) if call_id == "call"),
+            "and is not counted twice"
+        );
         let other = PlaceCall { voicemail: Voicemail::Ignore, ..place.clone() };
         assert!(matches!(plan.admit(&other, "other", now).await, Err(Error::RequestIdReused)));
-        plan.give_back("r", now).await;
-        assert_eq!(plan.admit(&other, "other", now).await.unwrap(), Admission::New);
+        assert!(
+            plan.replace(&place, "call", "other", now).await.is_none(),
+            "nobody knows whether it was dialled"
+        );
+        plan.give_back("r", "call", now).await;
+        assert!(matches!(plan.admit(&other, "other", now).await, Ok(Admission::New(None))));
     }
 }

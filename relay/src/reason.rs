@@ -35,4 +35,6 @@ voice_server::reasons! {
     CALL_AUDIO_ONLY: FailedPrecondition;
     /// A media token is forged, expired or used.
     MEDIA_TOKEN_REFUSED: PermissionDenied;
+    /// The call of a media token is another relay's.
+    CALL_ELSEWHERE: FailedPrecondition;
 }

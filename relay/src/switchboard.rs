@@ -20,7 +20,7 @@ use crate::{
     assistants::{Assistant, Assistants},
     doors::{Door, StreamDoor},
     error::Error,
-    kept::{KeptCall, Ledger, Page, Running, Stage},
+    kept::{Claim, KeptCall, Ledger, Page, Running, Stage},
     leg::Leg as AudioLeg,
     outbound::PlaceCall,
     ports::LINE_QUEUE,
@@ -67,6 +67,8 @@ pub(crate) enum Order {
         call_id: String,
         /// The call.
         place: PlaceCall,
+        /// The right to dial, where other relays know of the request.
+        claim: Option<Claim>,
         /// The token that asks, where it has a limit.
         by: Option<String>,
         /// Gets the call, or why there is none.
@@ -131,9 +133,9 @@ impl Switchboard {
 
     fn carry_out(&self, lines: &mut Lines, order: Order, is_draining: bool) {
         match order {
-            Order::Place { call_id, place, by, reply } => {
+            Order::Place { call_id, place, claim, by, reply } => {
                 // Whoever asked may have gone; he finds the call by his request's id.
-                let _ = reply.send(self.place(lines, call_id, place, by, is_draining));
+                let _ = reply.send(self.place(lines, call_id, (place, claim), by, is_draining));
             }
             Order::Converse { call_id, converse, leg, by, reply } => {
                 // Whoever has gone has taken the audio with him, and the call ends by itself.
@@ -223,7 +225,7 @@ impl Switchboard {
         &self,
         lines: &mut Lines,
         call_id: String,
-        place: PlaceCall,
+        (place, claim): (PlaceCall, Option<Claim>),
         by: Option<String>,
         is_draining: bool,
     ) -> Result<Arc<CallRecord>, Error> {
@@ -235,7 +237,7 @@ impl Switchboard {
         config.instructions.extend(instructions);
         let call = Call::place(now(), config, voicemail, ring);
         let (platform, events) = mpsc::channel(LINE_QUEUE);
-        let dial = Dial { tag: call_id.clone(), from: from.clone(), to: to.clone(), ring };
+        let dial = Dial { tag: call_id.clone(), from: from.clone(), to: to.clone(), ring, claim };
         let client = self.client.clone();
         let numbers = (from, to);
         let page = self.page(&call_id, Origin::Placed, door, &context, &numbers, &call);

@@ -7,6 +7,7 @@ mod clips;
 mod conversation;
 mod converse;
 mod crashes;
+mod dialling;
 mod edges;
 mod faults;
 mod golden;

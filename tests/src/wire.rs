@@ -46,7 +46,7 @@ pub(crate) struct Point {
 pub(crate) struct Stop {
     /// Fires when the point has been reached.
     pub(crate) reached: oneshot::Receiver<()>,
-    _go_on: oneshot::Sender<()>,
+    pub(crate) go_on: oneshot::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -81,7 +81,8 @@ impl Wire {
     pub(crate) async fn lay(redis_url: &str) -> anyhow::Result<Self> {
         let Address { host, db, .. } = Address::parse(redis_url)?;
         let jobs = Jobs::connect(&redis_url.to_owned().into(), QUEUE)?;
-        let by_hash = jobs.scripts().into_iter().map(|(name, hash)| (hash, name.to_owned())).collect();
+        let scripts = jobs.scripts().into_iter().chain(voice_ledger::scripts());
+        let by_hash = scripts.map(|(name, hash)| (hash, name.to_owned())).collect();
         let shared = Arc::new(Shared {
             upstream: host.to_owned(),
             scripts: by_hash,
@@ -110,7 +111,7 @@ impl Wire {
         let (go_on_sender, go_on) = oneshot::channel();
         let is_live = point.once_seen.is_empty();
         *self.shared.armed() = Some(Armed { point, is_live, reached: reached_sender, go_on });
-        Stop { reached, _go_on: go_on_sender }
+        Stop { reached, go_on: go_on_sender }
     }
 
     /// Swallows everything, without a word to either side, until [`Self::mend`].

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use deadpool_redis::redis::{Pipeline, Script};
+use deadpool_redis::redis::Script;
 
 use crate::{Away, Inner, Ledger, digest};
 
@@ -10,6 +10,15 @@ use crate::{Away, Inner, Ledger, digest};
 const REMEMBERED: u64 = 86_400;
 
 static DIAL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("dial.lua")));
+static DIALLING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("dialling.lua")));
+static REPLACE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("replace.lua")));
+static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("give_back.lua")));
+
+/// The scripts about calls that are placed, by name, with the hashes by which `MONITOR` and `SLOWLOG` show them.
+pub fn scripts() -> [(&'static str, String); 4] {
+    [("dial", &DIAL), ("dialling", &DIALLING), ("replace", &REPLACE), ("give_back", &GIVE_BACK)]
+        .map(|(name, script)| (name, script.get_hash().to_owned()))
+}
 
 /// A request to place a call.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +29,14 @@ pub struct Request<'a> {
     pub content: &'a str,
     /// The call that it will be, if it is a new one.
     pub call_id: &'a str,
+}
+
+/// The right to dial for a request, of which one call at a time may make use.
+#[derive(Clone, Debug)]
+pub struct Claim<T> {
+    ledger: Ledger<T>,
+    request_id: String,
+    call_id: String,
 }
 
 /// Whether a number may be called now.
@@ -58,16 +75,28 @@ impl<T> Ledger<T> {
         })
     }
 
-    /// Gives back what was taken for a request that could not be carried out: it may be made again.
-    pub async fn give_back(&self, day: i64, request_id: &str) {
+    /// What the call of a request that is written down has to do before it is dialled.
+    pub fn claim(&self, request_id: &str, call_id: &str) -> Claim<T> {
+        Claim { ledger: self.clone(), request_id: request_id.to_owned(), call_id: call_id.to_owned() }
+    }
+
+    /// Has another call take the place of one that was admitted for a request and never dialled: its relay has died.
+    /// Gives whether it does.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn replace(&self, request_id: &str, undialled: &str, call_id: &str) -> Result<bool, Away> {
+        let mut script = REPLACE.key(self.placed(request_id));
+        script.arg(undialled).arg(call_id);
+        self.inner.link.ask(async |mut redis| script.invoke_async(&mut redis).await).await
+    }
+
+    /// Gives back what was taken for a request whose call could not be placed: it may be made again.
+    pub async fn give_back(&self, day: i64, request_id: &str, call_id: &str) {
         let Inner { link, keys, .. } = &*self.inner;
-        let mut pipeline = Pipeline::new();
-        pipeline
-            .decr(format!("voice:dialled:{}:{day}", keys.mesh), 1)
-            .ignore()
-            .del(self.placed(request_id))
-            .ignore();
-        let given = link.ask(async |mut redis| pipeline.query_async::<()>(&mut redis).await).await;
+        let mut script = GIVE_BACK.key(format!("voice:dialled:{}:{day}", keys.mesh));
+        script.key(self.placed(request_id)).arg(call_id);
+        let given: Result<(), Away> = link.ask(async |mut redis| script.invoke_async(&mut redis).await).await;
         if let Err(error) = given {
             tracing::warn!(%error, "a call that was not placed stays counted");
         }
@@ -75,5 +104,18 @@ impl<T> Ledger<T> {
 
     fn placed(&self, request_id: &str) -> String {
         format!("voice:placed:{}:{request_id}", self.inner.keys.mesh)
+    }
+}
+
+impl<T> Claim<T> {
+    /// Notes that the call is dialled now; gives whether it may be. From here on no other one takes its place.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn take(&self) -> Result<bool, Away> {
+        let Self { ledger, request_id, call_id } = self;
+        let mut script = DIALLING.key(ledger.placed(request_id));
+        script.arg(call_id);
+        ledger.inner.link.ask(async |mut redis| script.invoke_async(&mut redis).await).await
     }
 }

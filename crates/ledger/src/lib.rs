@@ -10,7 +10,7 @@
 //! | `voice:relays:{mesh}` | sorted set: addresses of relays by when they were last there, in ms of Redis' clock | – |
 //! | `voice:session:{mesh}:{relay}` | JSON of a [`Session`] | a day after the last change |
 //! | `voice:calls:{mesh}:{relay}` | hash: call id → JSON of what is kept of the call | as long as the longest call, after the last change |
-//! | `voice:placed:{mesh}:{request}` | hash: the id of the call that a request has placed, and a digest of the request | a day |
+//! | `voice:placed:{mesh}:{request}` | hash: the id of the call that a request places, a digest of the request, and whether the call was dialled | a day |
 //! | `voice:dialled:{mesh}:{day}` | numbers that were called on this day since 1970 | two days |
 //!
 //! `{mesh}` is a name that tells meshes apart which share a Redis; `{relay}` is the relay's id, which is made from its
@@ -33,7 +33,7 @@ use voice_redis::InvalidUrl;
 use self::{book::Book, link::Link, relays::Relays};
 pub use self::{
     book::Page,
-    dial::{Dialled, Request},
+    dial::{Claim, Dialled, Request, scripts},
     relays::{Owner, RelayId},
     scribe::Scribe,
 };

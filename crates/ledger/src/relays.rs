@@ -109,10 +109,14 @@ impl<T> Ledger<T> {
         self.inner.relays.others().into_iter().map(|(_, addr)| addr).collect()
     }
 
-    /// Whose a call is, by its id alone. Only for an id that no relay known so far makes, Redis is asked.
+    /// Whose a call is, by its id alone. Redis is asked only for an id as relays make them, of one that is not known so
+    /// far.
     pub async fn owner(&self, call_id: &str) -> Owner {
         if let Some(owner) = self.inner.relays.find(call_id) {
             return owner;
+        }
+        if !is_made_by_a_relay(call_id) {
+            return Owner::Nobody;
         }
         let asked: Result<(), Away> = self.inner.link.ask(async |redis| self.inner.attend(redis).await).await;
         if let Err(error) = asked {
@@ -120,6 +124,11 @@ impl<T> Ledger<T> {
         }
         self.inner.relays.find(call_id).unwrap_or(Owner::Nobody)
     }
+}
+
+fn is_made_by_a_relay(call_id: &str) -> bool {
+    let relay = call_id.split_once('-').map(|(relay, _)| relay);
+    relay.is_some_and(|relay| relay.len() == DIGITS && relay.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -132,7 +141,8 @@ mod tests {
         assert_eq!(relay, RelayId::of("http://10.0.0.7:50051"));
         assert_ne!(relay, RelayId::of("http://10.0.0.8:50051"));
         assert_eq!(relay.to_string().len(), DIGITS);
-        assert!(relay.owns(&format!("{relay}-0193")));
+        assert!(relay.owns(&format!("{relay}-0193")) && is_made_by_a_relay(&format!("{relay}-0193")));
+        assert!(!is_made_by_a_relay("cxml-0193") && !is_made_by_a_relay(""));
         for other in ["", "-", "0193", &relay.to_string(), &format!("{relay}x-0193")] {
             assert!(!relay.owns(other), "{other}");
         }

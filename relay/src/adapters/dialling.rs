@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::{sync::mpsc, task::JoinSet};
 use voice_call::{DialFailure, Event};
+use voice_ledger::Away;
 use voice_signalwire::{CallEvent, CallState, Client, DialEvent, Error, Leg, NotReached};
 
 use super::trunk::Platform;
 use crate::{
-    kept::{KeptLeg, Page},
+    kept::{Claim, KeptLeg, Page},
     ports::{LineCommand, LineEvent},
 };
 
@@ -23,6 +24,19 @@ pub(crate) struct Dial {
     pub to: String,
     /// How long it may ring.
     pub ring: Duration,
+    /// The right to dial, where others know of the request.
+    pub claim: Option<Claim>,
+}
+
+/// Why nothing rings.
+#[derive(Debug, thiserror::Error)]
+enum NotDialled {
+    #[error("another call was placed for the same request meanwhile")]
+    Replaced,
+    #[error(transparent)]
+    Unclaimed(#[from] Away),
+    #[error(transparent)]
+    Refused(#[from] Error),
 }
 
 /// Rings until somebody answers: then gives his leg.
@@ -36,7 +50,7 @@ pub(super) async fn ring(
 ) -> Option<Leg> {
     let mut leg: Option<Leg> = None;
     let mut is_given_up = false;
-    let mut work: JoinSet<Result<(), Error>> = JoinSet::new();
+    let mut work: JoinSet<Result<(), NotDialled>> = JoinSet::new();
     let tell = async |event: Event| {
         let _ = out.send(LineEvent::Call(event)).await;
     };
@@ -44,20 +58,19 @@ pub(super) async fn ring(
         tokio::select! {
             command = commands.recv() => match command {
                 Some(LineCommand::Dial) => {
-                    let Dial { tag, from, to, ring } = dial;
-                    work.spawn(client.dial(tag, from, to, *ring));
+                    work.spawn(dialled(client.clone(), dial.clone()));
                 }
                 Some(LineCommand::HangUp) => {
                     is_given_up = true;
                     if let Some(leg) = &leg {
-                        work.spawn(cancelled(client, leg));
+                        work.spawn(cancelled(client.clone(), leg.clone()));
                     }
                 }
                 // Nothing else has a meaning before the answer.
                 Some(_) => {}
                 None => {
                     if let Some(leg) = &leg {
-                        let _ = tokio::time::timeout(Duration::from_secs(2), cancelled(client, leg)).await;
+                        let _ = tokio::time::timeout(Duration::from_secs(2), client.end(leg, "cancel")).await;
                     }
                     return None;
                 }
@@ -74,11 +87,11 @@ pub(super) async fn ring(
                     // Its id is known only now.
                     page.update(|kept| kept.leg = Some(KeptLeg::from(&ringing)));
                     if leg.replace(ringing.clone()).is_none() && is_given_up {
-                        work.spawn(cancelled(client, &ringing));
+                        work.spawn(cancelled(client.clone(), ringing));
                     }
                 }
                 Some(Platform::Dial { event: DialEvent::Answered(answered), .. }) if is_given_up => {
-                    work.spawn(cancelled(client, &answered));
+                    work.spawn(cancelled(client.clone(), answered.clone()));
                     leg = Some(answered);
                 }
                 Some(Platform::Dial { event: DialEvent::Answered(answered), .. }) => {
@@ -106,8 +119,18 @@ pub(super) async fn ring(
     None
 }
 
-fn cancelled(client: &Client, leg: &Leg) -> voice_signalwire::Answer {
-    client.end(leg, "cancel")
+async fn dialled(client: Client, dial: Dial) -> Result<(), NotDialled> {
+    let Dial { tag, from, to, ring, claim } = dial;
+    if let Some(claim) = claim
+        && !claim.take().await?
+    {
+        return Err(NotDialled::Replaced);
+    }
+    Ok(client.dial(&tag, &from, &to, ring).await?)
+}
+
+async fn cancelled(client: Client, leg: Leg) -> Result<(), NotDialled> {
+    Ok(client.end(&leg, "cancel").await?)
 }
 
 fn to_failure(why: NotReached) -> DialFailure {

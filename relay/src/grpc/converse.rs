@@ -1,12 +1,19 @@
 //! `Converse`: a call leg made of audio frames.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use async_stream::stream;
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
+use metrics::Histogram;
 use tokio::sync::oneshot;
 use tonic::{Code, Status, Streaming};
+use voice_ledger::Owner;
 use voice_proto::relay::v1::{
     CallerAudio, ClearAudio, ConversationStarted, ConverseConfig, ConverseRequest, ConverseResponse,
     DigitPressed, PlayoutMark, converse_request::Payload, converse_response,
@@ -54,7 +61,7 @@ impl Api {
         };
         let Setup { format, token, converse, answers_marks, wants_events } = config.try_into()?;
         let (outbox, mut delivery) = outbox();
-        let events = received(requests, format).boxed();
+        let events = Received::new(requests, format).boxed();
         let leg = Leg { format, answers_marks, events, outbox };
         let record = match token {
             Some(token) => self.bring(&token, converse, leg, by).await?,
@@ -92,7 +99,12 @@ impl Api {
         match self.desk.hand_over(&call_id, leg) {
             Ok(()) => self.registry.find(&call_id).ok_or(Error::CallNotFound(call_id)),
             Err(_) if self.registry.find(&call_id).is_some() => Err(Error::MediaTokenRefused),
-            Err(leg) => self.begin(Some(call_id), converse, leg, by).await,
+            Err(leg) => match self.peers.home_of(&call_id).await {
+                // It is over and forgotten.
+                Owner::Here => Err(Error::MediaTokenRefused),
+                Owner::There(relay_addr) => Err(Error::CallElsewhere { relay_addr }),
+                Owner::Nobody => self.begin(Some(call_id), converse, leg, by).await,
+            },
         }
     }
 
@@ -135,30 +147,43 @@ impl TryFrom<ConverseConfig> for Setup {
 }
 
 /// What comes in, to its end or to the first thing that must not be.
-fn received(
-    mut requests: Streaming<ConverseRequest>,
+struct Received {
+    /// `None` once nothing more is taken.
+    requests: Option<Streaming<ConverseRequest>>,
     format: AudioFormat,
-) -> impl Stream<Item = LegEvent> + Send + 'static {
-    stream! {
-        loop {
-            let event = match requests.message().await {
-                Ok(Some(ConverseRequest { payload })) => to_event(payload, format).unwrap_or_else(LegEvent::Refused),
-                Ok(None) => return,
-                Err(status) if status.code() == Code::ResourceExhausted => {
-                    LegEvent::Refused(Error::TooLarge(status.message().to_owned()))
-                }
-                Err(_) => LegEvent::Broken,
-            };
-            let is_last = matches!(event, LegEvent::Refused(_) | LegEvent::Broken);
-            yield event;
-            if is_last {
-                return;
-            }
-        }
+    /// How long frames were on their way.
+    way: Histogram,
+}
+
+impl Received {
+    fn new(requests: Streaming<ConverseRequest>, format: AudioFormat) -> Self {
+        Self { requests: Some(requests), format, way: metrics::histogram!("converse_way_seconds") }
     }
 }
 
-fn to_event(payload: Option<Payload>, format: AudioFormat) -> Result<LegEvent, Error> {
+impl Stream for Received {
+    type Item = LegEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LegEvent>> {
+        let Some(requests) = &mut self.requests else { return Poll::Ready(None) };
+        let event = match ready!(Pin::new(requests).poll_next(cx)) {
+            Some(Ok(ConverseRequest { payload })) => {
+                to_event(payload, self.format, &self.way).unwrap_or_else(LegEvent::Refused)
+            }
+            Some(Err(status)) if status.code() == Code::ResourceExhausted => {
+                LegEvent::Refused(Error::TooLarge(status.message().to_owned()))
+            }
+            Some(Err(_)) => LegEvent::Broken,
+            None => return Poll::Ready(None),
+        };
+        if matches!(event, LegEvent::Refused(_) | LegEvent::Broken) {
+            self.requests = None;
+        }
+        Poll::Ready(Some(event))
+    }
+}
+
+fn to_event(payload: Option<Payload>, format: AudioFormat, way: &Histogram) -> Result<LegEvent, Error> {
     match payload {
         Some(Payload::Audio(CallerAudio { audio, send_time })) => {
             let is_whole = audio.len().is_multiple_of(format.sample_bytes());
@@ -167,10 +192,8 @@ fn to_event(payload: Option<Payload>, format: AudioFormat) -> Result<LegEvent, E
                 return Err(Error::InvalidField { field: "audio", message });
             }
             if let Some(sent) = send_time.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok()) {
-                let way = Timestamp::now().duration_since(sent).as_secs_f64();
-                metrics::histogram!("converse_way_seconds").record(way.max(0.0));
+                way.record(Timestamp::now().duration_since(sent).as_secs_f64().max(0.0));
             }
-            voice_server::runtime::count_frame();
             Ok(LegEvent::Audio(audio))
         }
         Some(Payload::Digit(DigitPressed { digit })) => {

@@ -61,9 +61,14 @@ impl Peers {
         self.owner_of(call_id).await
     }
 
+    /// Which relay makes ids like that of a call.
+    pub(super) async fn home_of(&self, call_id: &str) -> Owner {
+        self.ledger.owner(call_id).await
+    }
+
     /// The relay that has a call which this one has not.
     pub(super) async fn owner_of(&self, call_id: &str) -> Option<RelayServiceClient<Channel>> {
-        match self.ledger.owner(call_id).await {
+        match self.home_of(call_id).await {
             Owner::Here => None,
             Owner::There(addr) => self.at(&addr),
             // Gateways give ids that tell nothing of the relay.

@@ -33,6 +33,7 @@ impl ServiceError for Error {
             Self::TooLarge(_) => MESSAGE_TOO_LARGE,
             Self::IdleTimeout => IDLE_TIMEOUT,
             Self::MediaTokenRefused => reason::MEDIA_TOKEN_REFUSED,
+            Self::CallElsewhere { .. } => reason::CALL_ELSEWHERE,
             Self::AudioOnly => reason::CALL_AUDIO_ONLY,
             Self::DialNotAllowed => reason::DIAL_NOT_ALLOWED,
             Self::DialCapReached { .. } => reason::DIAL_CAP_REACHED,
@@ -45,6 +46,7 @@ impl ServiceError for Error {
             Self::RequestIdReused => Some("request_id"),
             Self::DialNotAllowed => Some("to_number"),
             Self::MissingConfig | Self::RepeatedConfig => Some("payload"),
+            Self::CallElsewhere { .. } => Some("media_token"),
             Self::CallNotFound(_)
             | Self::EventsGone { .. }
             | Self::Refused(_)
@@ -62,10 +64,14 @@ impl ServiceError for Error {
     }
 
     fn metadata(&self) -> HashMap<String, String> {
-        if let Self::EventsGone { first_kept } = self {
-            HashMap::from([("first_sequence".to_owned(), first_kept.to_string())])
-        } else {
-            HashMap::new()
+        match self {
+            Self::EventsGone { first_kept } => {
+                HashMap::from([("first_sequence".to_owned(), first_kept.to_string())])
+            }
+            Self::CallElsewhere { relay_addr } => {
+                HashMap::from([("relay_addr".to_owned(), relay_addr.clone())])
+            }
+            _ => HashMap::new(),
         }
     }
 

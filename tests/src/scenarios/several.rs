@@ -4,17 +4,19 @@
 use std::{collections::BTreeSet, fs};
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use serde_json::Value;
 use tonic::{Code, Request, transport::Channel};
+use tonic_types::StatusExt as _;
 use voice_ledger::RelayId;
 use voice_proto::relay::v1::{
-    EndCallRequest, GetCallRequest, ListCallsRequest, PlaceCallRequest, SayRequest, SendDigitsRequest,
-    TransferCallRequest, relay_service_client::RelayServiceClient,
+    ConverseConfig, EndCallRequest, GetCallRequest, ListCallsRequest, PlaceCallRequest, SayRequest,
+    SendDigitsRequest, TransferCallRequest, relay_service_client::RelayServiceClient,
 };
-use voice_server::status::reason_of;
+use voice_server::{media_token::MediaToken, status::reason_of};
 
 use super::*;
-use crate::mesh::eventually;
+use crate::{leg::AudioCaller, mesh::eventually};
 
 /// The context whose calls come in frames.
 const FRAMES: &str = "frames";
@@ -144,7 +146,12 @@ async fn a_request_places_one_call_and_a_day_has_its_number_whichever_relay_is_a
         tokio::join!(place("relay", "one", "+15557770001"), place("relay-2", "one", "+15557770001"));
     let first = first.unwrap();
     assert_eq!(first, same.unwrap());
-    assert_eq!(mesh.phone.called("+15557770001").await.unwrap().len(), 1);
+    eventually(LIMIT, "one call", async || {
+        let called = mesh.phone.called("+15557770001").await.unwrap();
+        (called.len() == 1).then_some(())
+    })
+    .await
+    .unwrap();
     let status = place("relay-2", "one", "+15557770002").await.unwrap_err();
     assert_eq!(reason_of(&status).as_deref(), Some("REQUEST_ID_REUSED"));
     place("relay-2", "two", "+15557770002").await.unwrap();
@@ -153,6 +160,33 @@ async fn a_request_places_one_call_and_a_day_has_its_number_whichever_relay_is_a
         assert_eq!(reason_of(&status).as_deref(), Some("DIAL_CAP_REACHED"), "{by}");
         assert_eq!(place(by, "one", "+15557770001").await.unwrap(), first, "what is done is done");
     }
+}
+
+#[tokio::test]
+async fn audio_for_a_call_of_another_relay_is_refused_with_that_ones_address() {
+    let mesh = two_relays(Options::default()).await;
+    let (_caller, call_id) = ring(&mesh, CONTEXT).await;
+    let (owner, other) = owner(&mesh, &call_id);
+    let key = mesh.env("VOICE_SECRET_KEY").into();
+    let bring = async |by: &str, call_id: &str| {
+        let token = MediaToken::new(call_id, &mesh.address(owner), Timestamp::now()).sign(&key);
+        let config = ConverseConfig { media_token: token, ..ConverseConfig::default() };
+        AudioCaller::begin(relay(&mesh, by).await, config).await.unwrap_err()
+    };
+    let refused = bring(other, &call_id).await;
+    assert_eq!(
+        (refused.code(), reason_of(&refused).as_deref()),
+        (Code::FailedPrecondition, Some("CALL_ELSEWHERE"))
+    );
+    let info = refused.get_details_error_info().unwrap();
+    assert_eq!(info.metadata["relay_addr"], mesh.address(owner));
+    let unknown = format!("{}-0193", RelayId::of(&mesh.address(owner)));
+    let refused = bring(owner, &unknown).await;
+    assert_eq!(
+        reason_of(&refused).as_deref(),
+        Some("MEDIA_TOKEN_REFUSED"),
+        "a call that is over is not begun again"
+    );
 }
 
 #[tokio::test]
