@@ -1,9 +1,10 @@
 //! The runtime that a service's process runs on.
 //!
-//! Hundreds of calls make thousands of audio frames a second. If each woke the process by itself, most of its time would go into
-//! waking, and each would be a system call of its own on the way out. So a thread that has nothing to do rests for half a
-//! millisecond before it looks for news, as long as frames come that fast: what came meanwhile is taken in, worked on and
-//! sent together. With fewer frames, and in services that have none, nothing ever waits.
+//! Hundreds of calls make thousands of audio frames a second, each on a socket of its own. If each woke the process by
+//! itself, most of its time would go into waking, and each would be a system call of its own on the way out. So a thread
+//! that has nothing to do rests for half a millisecond before it looks for news, as long as frames come that fast: what
+//! came meanwhile is taken in, worked on and sent together. With fewer frames, and in services that count none, nothing
+//! ever waits.
 
 use std::{
     cell::Cell,
