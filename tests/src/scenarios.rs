@@ -39,7 +39,7 @@ use tokio::process::Command;
 use voice_proto::relay::v1::{Activity, PlaybackKind, TranscriptSource, call_event::Event};
 
 use crate::{
-    mesh::{CONTEXT, Mesh, Options, Watch},
+    mesh::{CONTEXT, Mesh, Options, Watch, eventually},
     phone::Caller,
 };
 
@@ -77,8 +77,12 @@ async fn greeted(mesh: &Mesh) -> (Caller, Watch) {
 
 /// A call that has just come in.
 async fn rung(mesh: &Mesh) -> (Caller, Watch) {
+    let before = mesh.newest_call_now().await;
     let caller = mesh.phone.ring(CONTEXT).await.unwrap();
-    let watch = mesh.watch(&mesh.newest_call().await.unwrap()).await.unwrap();
+    let call_id = eventually(LIMIT, "the call that rings", async || {
+        mesh.newest_call_now().await.filter(|newest| Some(newest) != before.as_ref())
+    });
+    let watch = mesh.watch(&call_id.await.unwrap()).await.unwrap();
     (caller, watch)
 }
 

@@ -1,6 +1,6 @@
 //! `make bench-calls`: the stream door under load. Callers speak the media WebSocket in real time, interrupt every answer, and are
-//! one, eight, … and then ever more, until the mesh breaks. Providers take fixed times. Given numbers, it holds those many
-//! calls and shows what they cost.
+//! one, eight, … and then ever more, until the mesh breaks. Providers take fixed times. Given parts (`load`, `speculation`,
+//! `heard`) it measures only those; given numbers, it holds those many calls and shows what they cost.
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -47,19 +47,28 @@ const QUIET_LASTS: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let utterance = Arc::new(Utterance::of(&spoken(QUESTION).await?)?);
-    let given: Vec<u32> = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<_, _>>()?;
-    if !given.is_empty() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let counts: Vec<u32> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
+    if !counts.is_empty() {
         let mut mesh = mesh("off").await?;
         let floor = floor_ms(&mesh).await?;
         println!("the providers alone take {floor:.1} ms");
-        for calls in given {
+        for calls in counts {
             show(&hold(&mut mesh, talking(calls, &utterance)).await?, floor);
         }
         return Ok(());
     }
+    let wants = |part: &str| args.is_empty() || args.iter().any(|arg| arg == part);
     let mut report = Report::default();
-    loaded(&utterance, &mut report).await?;
-    speculating(&utterance, &mut report).await?;
+    if wants("load") {
+        loaded(&utterance, &mut report).await?;
+    }
+    if wants("speculation") {
+        speculating(&utterance, &mut report).await?;
+    }
+    if !wants("heard") {
+        return report.finish("calls");
+    }
     let heard = heard::within_one_word_percent().await;
     if let Ok(percent) = heard {
         report.figure("heard_within_one_word_percent", percent, "%", 95.0, Better::Higher);

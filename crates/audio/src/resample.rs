@@ -44,7 +44,7 @@ fn greatest_common_divisor(a: u32, b: u32) -> u32 {
 }
 
 /// Input samples that the stream resampler takes at a time: 5 ms at 24 kHz. What comes out lags half the filter,
-/// 5.3 ms, behind.
+/// 2.7 ms, behind.
 const STREAM_CHUNK: usize = 120;
 
 /// Resamples a stream, keeping its state across chunks.
@@ -154,19 +154,23 @@ fn stream_resampler((from_hertz, to_hertz): Rates) -> Async<f32> {
     };
     let parameters = SincInterpolationParameters {
         sinc_len: filter_len(from_hertz),
-        f_cutoff: None,
+        f_cutoff: Some(CUTOFF),
         oversampling_factor: 128,
         interpolation,
-        window: WindowFunction::BlackmanHarris2,
+        window: WindowFunction::BlackmanHarris,
     };
     let ratio = f64::from(to_hertz) / f64::from(from_hertz);
     Async::new_sinc(ratio, 1.0, &parameters, STREAM_CHUNK, 1, FixedAsync::Input)
         .expect("rates are above zero")
 }
 
-/// As long in time at every rate, as above: 256 samples at 24 kHz. Whole vectors of 8.
+/// Half way between what is kept, up to 3.4 kHz, and what would fold into it, from 4.6 kHz, and a little below: there
+/// the filter is 0.3 dB down at the one and 105 dB at the other.
+const CUTOFF: f32 = 0.95;
+
+/// As long in time at every rate: 128 samples at 24 kHz. Whole vectors of 8.
 fn filter_len(from_hertz: u32) -> usize {
-    (256 * from_hertz as usize).div_ceil(24_000).next_multiple_of(8).max(256)
+    (128 * from_hertz as usize).div_ceil(24_000).next_multiple_of(8).max(128)
 }
 
 type Rates = (u32, u32);
