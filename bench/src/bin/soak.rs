@@ -1,5 +1,5 @@
 //! `make soak`: a thousand silent calls held for minutes, then ten thousand short ones. What they took has to be given back:
-//! memory, open files and Redis keys are as they were. `make soak SIZE="1 100 1000"` is shorter:
+//! memory, open files, tasks and Redis keys are as they were. `make soak SIZE="1 100 1000"` is shorter:
 //! minutes, calls held, short calls.
 
 use std::{
@@ -17,7 +17,7 @@ use bench::{
     process::resident_mb,
 };
 use tests::{
-    mesh::{Mesh, Options, SERVICES},
+    mesh::{Mesh, Options, SERVICES, metrics},
     redis::Probe,
 };
 use tokio::task::JoinSet;
@@ -30,8 +30,9 @@ const SHORT: Duration = Duration::from_millis(1_500);
 const STAGGER: Duration = Duration::from_millis(10);
 /// Allocators keep some of what they once had, and recent calls are remembered for whoever asks for them.
 const MOST_GROWTH_MB: f64 = 64.0;
-/// Pools keep some connections.
+/// Pools keep some connections, and each has tasks of its own.
 const MOST_FILES: usize = 16;
+const MOST_TASKS: usize = 32;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -117,16 +118,20 @@ async fn shorts(mesh: &Mesh, count: usize) -> anyhow::Result<()> {
 struct Footprint {
     memory_mb: f64,
     files: usize,
+    tasks: usize,
     keys: i64,
 }
 
 impl Footprint {
     async fn of(mesh: &mut Mesh, redis: &mut Probe) -> anyhow::Result<Self> {
-        let mut footprint = Self { memory_mb: 0.0, files: 0, keys: redis.ask(&["DBSIZE"]).await?.number() };
+        let keys = redis.ask(&["DBSIZE"]).await?.number();
+        let mut footprint = Self { memory_mb: 0.0, files: 0, tasks: 0, keys };
         for service in SERVICES {
             let pid = mesh.child(service).pid().with_context(|| format!("{service} is gone"))?;
             footprint.memory_mb += resident_mb(pid);
             footprint.files += fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+            footprint.tasks += tasks(&metrics(&mesh.address(service)).await?)
+                .with_context(|| format!("{service} does not count its tasks"))?;
         }
         Ok(footprint)
     }
@@ -146,6 +151,12 @@ impl Footprint {
     fn is_like(&self, before: &Self) -> bool {
         self.memory_mb <= before.memory_mb + MOST_GROWTH_MB
             && self.files <= before.files + MOST_FILES
+            && self.tasks <= before.tasks + MOST_TASKS
             && self.keys <= before.keys
     }
+}
+
+fn tasks(metrics: &str) -> Option<usize> {
+    let line = metrics.lines().find(|line| line.starts_with("tokio_tasks{"))?;
+    line.split_whitespace().last()?.parse().ok()
 }

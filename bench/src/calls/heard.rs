@@ -30,14 +30,45 @@ use super::{
     utterance::{Near, Utterance},
 };
 
-const CALLERS: u32 = 5;
-const INTERRUPTIONS: usize = 20;
+const CALLERS: u64 = 5;
+/// Of each caller in each answer.
+const INTERRUPTIONS: usize = 3;
 /// Long enough to be taken for more than a cough.
 const QUESTION: &str = "Could you please tell me a little more about all of it";
-/// Two clauses of plain words, the way they are cut: the first alone, the rest together.
-const CLAUSES: [&str; 2] = [
-    "The shop is open every day.",
-    "We sell fresh bread and warm coffee in the morning, and in the evening there is soup with cheese for everyone who is hungry.",
+/// Two clauses of plain words each, the way they are cut: the first alone, the rest together.
+const ANSWERS: [[&str; 2]; 8] = [
+    [
+        "The shop is open every day.",
+        "We sell fresh bread and warm coffee in the morning, and in the evening there is soup with cheese for everyone who is hungry.",
+    ],
+    [
+        "Your table is booked.",
+        "It is for four people on Friday evening, and if you would like to change it, just call us again before noon.",
+    ],
+    [
+        "I can check that for you.",
+        "Most parcels arrive within three days, but when the weather is bad it may take a little longer than that.",
+    ],
+    [
+        "The doctor is not here this week.",
+        "There is an opening on Tuesday in the afternoon, or you can leave a message and the office will return your call.",
+    ],
+    [
+        "Thank you for your patience.",
+        "Your refund was sent this morning, and your bank should show it within two days.",
+    ],
+    [
+        "Let me look that up.",
+        "Your flight leaves at noon from the second terminal, and boarding begins forty minutes earlier.",
+    ],
+    [
+        "That is no problem at all.",
+        "You can change the delivery address on our website, or I can do it for you right now.",
+    ],
+    [
+        "I am sorry to hear that.",
+        "A technician can come by tomorrow morning, so please make sure that somebody is at home.",
+    ],
 ];
 /// Louder than this, a frame is sound.
 const SOUND: f32 = 0.01;
@@ -61,20 +92,20 @@ pub async fn within_one_word_percent() -> anyhow::Result<f64> {
         ..Options::default()
     };
     let mesh = Mesh::start(options.with("CALL_AUDIO", "stream")).await?;
-    mesh.groq.script(&[("", &CLAUSES.join(" "))]).await?;
     let question = Arc::new(Utterance::of(&spoken(QUESTION).await?)?);
-    let mut truth = Vec::new();
-    for clause in CLAUSES {
-        truth.push(ends(clause).await?);
-    }
-    let truth = Arc::new(truth);
-    let mut calls = JoinSet::new();
-    for seed in 0..CALLERS {
-        calls.spawn(interrupting(mesh.relay().await?, question.clone(), truth.clone(), seed));
-    }
     let mut all = Vec::new();
-    while let Some(ended) = calls.join_next().await {
-        all.extend(ended??);
+    for (n, clauses) in ANSWERS.into_iter().enumerate() {
+        println!("{CALLERS} callers interrupt an answer, the {} of {}: half a minute", n + 1, ANSWERS.len());
+        mesh.groq.script(&[("", &clauses.join(" "))]).await?;
+        let truth = Arc::new([ends(clauses[0]).await?, ends(clauses[1]).await?]);
+        let mut calls = JoinSet::new();
+        for seed in 0..CALLERS {
+            let random = fastrand::Rng::with_seed(n as u64 * CALLERS + seed);
+            calls.spawn(interrupting(mesh.relay().await?, question.clone(), truth.clone(), random));
+        }
+        while let Some(ended) = calls.join_next().await {
+            all.extend(ended??);
+        }
     }
     ensure!(!all.is_empty(), "nothing was interrupted");
     let near = all.iter().filter(|one| one.told.abs_diff(one.truth) <= 1).count();
@@ -138,6 +169,11 @@ impl Listener {
         self.end = at;
     }
 
+    fn begin_anew(&mut self) {
+        self.clauses.clear();
+        self.is_between = true;
+    }
+
     /// How many words of the answer were over by now.
     fn heard(&self, now: Instant, truth: &[Vec<Duration>]) -> usize {
         let of_clause = |(clause, ends): (&Vec<(Instant, bool)>, &Vec<Duration>)| {
@@ -151,8 +187,8 @@ impl Listener {
 async fn interrupting(
     mut relay: voice_proto::relay::v1::relay_service_client::RelayServiceClient<tonic::transport::Channel>,
     question: Arc<Utterance>,
-    truth: Arc<Vec<Vec<Duration>>>,
-    seed: u32,
+    truth: Arc<[Vec<Duration>; 2]>,
+    mut random: fastrand::Rng,
 ) -> anyhow::Result<Vec<Interruption>> {
     let (requests, receiver) = mpsc::channel(64);
     let config = ConverseConfig {
@@ -172,7 +208,6 @@ async fn interrupting(
     let (mut is_reply, mut cut_at) = (false, None::<usize>);
     // A reply that went on after an interruption goes on from another place than its books know.
     let mut is_repaired = false;
-    let mut random = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
     let mut all = Vec::new();
     while all.len() < INTERRUPTIONS {
         ensure!(begun.elapsed() < LIMIT * 5, "only {} interruptions came about", all.len());
@@ -200,7 +235,8 @@ async fn interrupting(
                         listener.carrier.mark(now, mark.name);
                     }
                     Got::Clear(_) => {
-                        cut_at = (is_reply && !is_repaired).then(|| listener.heard(now, &truth));
+                        cut_at = (!is_repaired).then(|| listener.heard(now, &*truth));
+                        listener.begin_anew();
                         listener.end = now;
                         for name in listener.carrier.clear(now) {
                             requests.send(mark(name)).await?;
@@ -209,8 +245,7 @@ async fn interrupting(
                     Got::Event(event) => match event.event.context("an event without one")? {
                         Event::PlaybackStarted(started) if started.kind() == PlaybackKind::Reply && !is_reply => {
                             is_reply = true;
-                            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                            speak_at = Some(now + Duration::from_millis(u64::from(random >> 8) % 6_000));
+                            speak_at = Some(now + Duration::from_millis(random.u64(..6_000)));
                         }
                         // What ended unbroken is asked for again.
                         Event::PlaybackFinished(done)
@@ -223,17 +258,21 @@ async fn interrupting(
                             (cut_at, is_repaired) = (None, true);
                             speak_at = Some(now + Duration::from_secs(1));
                         }
-                        Event::SpeechStarted(_) if !is_reply => listener.clauses.clear(),
+                        // What comes now is the answer; what came until now belongs to what was said before.
+                        Event::SpeechEnded(_) => {
+                            cut_at = None;
+                            listener.begin_anew();
+                        }
                         Event::PlaybackInterrupted(PlaybackInterrupted { kind, heard, .. })
                             if kind == i32::from(PlaybackKind::Reply) =>
                         {
-                            if let Some(truth) = cut_at.take() {
+                            // The event may overtake the order to fall silent.
+                            let cut = cut_at.take().or_else(|| (!is_repaired).then(|| listener.heard(now, &*truth)));
+                            if let Some(truth) = cut {
                                 let told = words(&heard).split_whitespace().count();
                                 all.push(Interruption { told, truth });
                             }
                             (is_reply, is_repaired) = (false, false);
-                            listener.clauses.clear();
-                            listener.is_between = true;
                         }
                         _ => {}
                     },

@@ -38,6 +38,11 @@ pub fn init(service: &'static str) -> anyhow::Result<()> {
 }
 
 /// All metrics of this process in Prometheus' text form.
+///
+/// # Panics
+/// Outside of a runtime.
 pub fn render_metrics() -> String {
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    metrics::gauge!("tokio_tasks").set(tasks as f64);
     METRICS.get().map(PrometheusHandle::render).unwrap_or_default()
 }

@@ -10,12 +10,15 @@ use std::time::Duration;
 use crate::{Spoken, spoken};
 
 /// A comma's pause, in syllables.
-const SHORT_PAUSE: f64 = 1.2;
+const SHORT_PAUSE: f64 = 2.2;
 /// A full stop's pause.
 const LONG_PAUSE: f64 = 2.4;
-/// A letter's share of a syllable. With these figures 98.7 of 100 positions are right to one word, measured over two
-/// flite voices and 22 sentences.
-const LETTER: f64 = 0.4;
+/// A letter's share of a syllable, and a word's own. With these figures 98.9 of 100 positions are right to one word, measured
+/// over four flite voices and 35 sentences.
+const LETTER: f64 = 0.3;
+const WORD: f64 = 0.5;
+/// A word before a pause is drawn out.
+const DRAWN_OUT: f64 = 1.3;
 /// Shorter words in capitals are said letter by letter.
 const LETTERS: usize = 3;
 
@@ -87,6 +90,10 @@ fn ends(pieces: &[Spoken]) -> (Vec<f64>, f64) {
 }
 
 fn weight(word: &str) -> f64 {
+    sounds(word) * if pause(word) > 0.0 { DRAWN_OUT } else { 1.0 }
+}
+
+fn sounds(word: &str) -> f64 {
     let letters: Vec<char> = word.chars().filter(|c| c.is_alphabetic()).collect();
     let lower: String = letters.iter().flat_map(|c| c.to_lowercase()).collect();
     let count = letters.len() as f64;
@@ -105,8 +112,9 @@ fn weight(word: &str) -> f64 {
         }
         was_vowel = is_vowel(c);
     }
-    let is_mute = lower.len() > 3 && lower.ends_with('e') && syllables > 1.0;
-    (syllables - if is_mute { 0.8 } else { 0.0 }).max(0.6) + LETTER * count
+    let before_e = lower.strip_suffix('e').and_then(|rest| rest.chars().next_back());
+    let is_mute = lower.len() > 3 && syllables > 1.0 && before_e.is_some_and(|c| !is_vowel(c));
+    (syllables - if is_mute { 0.8 } else { 0.0 }).max(0.6) + WORD + LETTER * count
 }
 
 fn pause(word: &str) -> f64 {
