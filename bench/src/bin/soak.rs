@@ -44,7 +44,12 @@ async fn main() -> anyhow::Result<()> {
     };
     let groq_args = ["--stt", "canned=yes", "--tts", "canned"].map(str::to_owned).to_vec();
     let options = Options { groq_args, ..Options::default() };
+    // Silent callers are not asked whether they are still there.
+    let folder = tempfile::tempdir()?;
+    let assistants = folder.path().join("assistants.toml");
+    fs::write(&assistants, "[default]\nno_input_seconds = 3600\n")?;
     let options = options.with("CALL_AUDIO", "stream").with("MAX_CALLS", 2_000).with("RUST_LOG", "warn");
+    let options = options.with("ASSISTANTS_FILE", assistants.display());
     let mut mesh = Mesh::start(options).await?;
     let mut redis = Probe::connect(&mesh.env("REDIS_URL")).await?;
     // Whatever is made once is made now.

@@ -118,22 +118,26 @@ impl StreamLine {
         let sleep = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(sleep);
         loop {
-            self.go_on(now());
+            let now = now();
+            self.go_on(now);
             for event in self.told.drain(..) {
                 // A session that is gone has closed the commands as well.
                 let _ = self.out.send(event).await;
             }
-            let wake = tokio::time::Instant::from_std(self.wake_at(now()));
+            let wake = tokio::time::Instant::from_std(self.wake_at(now));
             if sleep.deadline() != wake {
                 sleep.as_mut().reset(wake);
             }
             let awaited = self.mouth.awaited();
+            // In order: what the call has decided first, so that no flood of frames delays it, and then the frames, of which there
+            // are fifty a second.
             tokio::select! {
-                event = next_event(&mut self.leg) => self.take(event),
+                biased;
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command),
                     None => break,
                 },
+                event = next_event(&mut self.leg) => self.take(event),
                 leg = next_leg(&mut self.place) => self.connected(leg),
                 news = telephone::next(&mut self.telephone) => self.take_news(news),
                 told = trunk::told(&mut platform) => match told {
