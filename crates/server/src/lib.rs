@@ -6,6 +6,7 @@ pub mod client;
 pub mod config;
 mod layers;
 pub mod media_token;
+mod memory;
 pub mod methods;
 pub mod runtime;
 mod server;

@@ -15,6 +15,8 @@ use std::{
 
 use tokio::runtime::Builder;
 
+use crate::memory;
+
 /// How long a thread rests.
 const REST: Duration = Duration::from_micros(500);
 
@@ -49,7 +51,13 @@ struct Pace {
 pub fn run(service: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let is_alone = std::env::var("TOKIO_WORKER_THREADS").is_ok_and(|threads| threads.trim() == "1");
     let mut builder = if is_alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    builder.enable_all().on_thread_park(rest).build()?.block_on(service)
+    let runtime = builder.enable_all().on_thread_park(rest).build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            ended = service => ended,
+            () = memory::give_back() => Ok(()),
+        }
+    })
 }
 
 /// Counts an audio frame that came in.
