@@ -134,6 +134,15 @@ impl Bench {
         self.url.trim_start_matches("redis://").trim_end_matches("/0")
     }
 
+    /// Gives Redis these cores, and this process and a worker those.
+    async fn bind(&self, worker: &Child, [redis, others]: [&str; 2]) -> anyhow::Result<()> {
+        bind(self.redis, redis).await?;
+        for pid in [std::process::id(), worker.pid().context("the worker is gone")?] {
+            bind(pid, others).await?;
+        }
+        Ok(())
+    }
+
     async fn worker(&self, queue: &str, concurrency: usize, pause: Duration) -> anyhow::Result<Child> {
         self.child(&["worker", &self.url, queue, &concurrency.to_string(), &pause.as_millis().to_string()])
             .await
@@ -153,6 +162,25 @@ impl Bench {
         };
         Child::start(spec).await
     }
+}
+
+/// Where Redis and those who ask it run during round trips: apart, as on two machines, so that every message wakes a core,
+/// and all on one core, where nothing is waited for but work. Left to the kernel it is the one in one run and the other
+/// in the next, for the bare processes and for ours by themselves.
+const PLACES: [(&str, &str, [&str; 2]); 2] =
+    [("floor", "ours", ["1", "0"]), ("floor_on_one_core", "ours_on_one_core", ["0", "0"])];
+/// All cores.
+const ANYWHERE: [&str; 2] = ["0-1", "0-1"];
+
+/// Lets a process run on these cores alone.
+async fn bind(pid: u32, cores: &str) -> anyhow::Result<()> {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-acp", cores, &pid.to_string()]).stdout(Stdio::null());
+    ensure!(
+        taskset.status().await.context("taskset")?.success(),
+        "a process cannot be bound to core {cores}"
+    );
+    Ok(())
 }
 
 /// Runs a job to its end; gives how long it took, in milliseconds.
@@ -222,22 +250,29 @@ async fn trips_and_throughput(bench: &Bench, report: &mut Report) -> anyhow::Res
     let message = floor::waiting(bench.address(), "sample")?;
     for round in 1..=ROUNDS {
         println!("round {round} of {ROUNDS}: bare sockets, ours, celery");
-        let (address, message) = (bench.address().to_owned(), message.clone());
-        let worker = bench.child(&["floor-worker", &address]).await?;
-        let trips = tokio::task::spawn_blocking(move || floor::round_trips(&address, &message, TRIPS));
-        keep("floor", quantile(&trips.await??, 0.5));
-        drop(worker);
         let jobs = bench.jobs("noop")?;
+        for (floor, ours, cores) in PLACES {
+            let (address, message) = (bench.address().to_owned(), message.clone());
+            let worker = bench.child(&["floor-worker", &address]).await?;
+            bench.bind(&worker, cores).await?;
+            let trips = tokio::task::spawn_blocking(move || floor::round_trips(&address, &message, TRIPS));
+            keep(floor, quantile(&trips.await??, 0.5));
+            drop(worker);
+            let worker = bench.worker("noop", FLIGHT, Duration::ZERO).await?;
+            bench.bind(&worker, cores).await?;
+            let producer = jobs.clone();
+            let trips = TaskTracker::new().spawn(async move {
+                let mut trips = Vec::new();
+                for _ in 0..TRIPS {
+                    trips.push(run(&producer).await?);
+                }
+                anyhow::Ok(trips)
+            });
+            keep(ours, quantile(&trips.await??, 0.5));
+            bench.bind(&worker, ANYWHERE).await?;
+        }
         let worker = bench.worker("noop", FLIGHT, Duration::ZERO).await?;
-        let producer = jobs.clone();
-        let trips = TaskTracker::new().spawn(async move {
-            let mut trips = Vec::new();
-            for _ in 0..TRIPS {
-                trips.push(run(&producer).await?);
-            }
-            anyhow::Ok(trips)
-        });
-        keep("ours", quantile(&trips.await??, 0.5));
+        run(&jobs).await?;
         // Producer, worker and Redis: this process and its children.
         let cpu = cpu_seconds(std::process::id());
         let begun = Instant::now();
@@ -267,6 +302,7 @@ async fn trips_and_throughput(bench: &Bench, report: &mut Report) -> anyhow::Res
     report.figure("throughput_ours_over_celery", throughput, "x", 10.0, Better::Higher);
     let cpu = of("celery_cpu_ms") / of("ours_cpu_ms");
     report.figure("cpu_per_job_celery_over_ours", cpu, "x", 10.0, Better::Higher);
+    report.peer("round_trip_p50_over_floor_on_one_core", of("ours_on_one_core") / of("floor_on_one_core"));
     report.peer("round_trip_p50_ms_floor", of("floor"));
     report.peer("round_trip_p50_ms_ours", of("ours"));
     report.peer("round_trip_p50_ms_celery", of("celery"));
