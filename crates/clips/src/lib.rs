@@ -214,7 +214,7 @@ async fn touch_file(path: std::path::PathBuf) -> object_store::Result<()> {
     let shown = path.display().to_string();
     let touching = tokio::task::spawn_blocking(move || {
         let file = std::fs::File::options().write(true).open(path)?;
-        let now = Duration::from_millis(Timestamp::now().as_millisecond().max(0) as u64);
+        let now = Duration::from_micros(Timestamp::now().as_microsecond().max(0) as u64);
         file.set_modified(std::time::UNIX_EPOCH + now)
     });
     match touching.await.map_err(std::io::Error::other) {
