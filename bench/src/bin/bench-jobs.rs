@@ -250,7 +250,6 @@ async fn trips_and_throughput(bench: &Bench, report: &mut Report) -> anyhow::Res
     let message = floor::waiting(bench.address(), "sample")?;
     for round in 1..=ROUNDS {
         println!("round {round} of {ROUNDS}: bare sockets, ours, celery");
-        let jobs = bench.jobs("noop")?;
         for (floor, ours, cores) in PLACES {
             let (address, message) = (bench.address().to_owned(), message.clone());
             let worker = bench.child(&["floor-worker", &address]).await?;
@@ -258,9 +257,9 @@ async fn trips_and_throughput(bench: &Bench, report: &mut Report) -> anyhow::Res
             let trips = tokio::task::spawn_blocking(move || floor::round_trips(&address, &message, TRIPS));
             keep(floor, quantile(&trips.await??, 0.5));
             drop(worker);
-            let worker = bench.worker("noop", FLIGHT, Duration::ZERO).await?;
+            let producer = bench.jobs(ours)?;
+            let worker = bench.worker(ours, FLIGHT, Duration::ZERO).await?;
             bench.bind(&worker, cores).await?;
-            let producer = jobs.clone();
             let trips = TaskTracker::new().spawn(async move {
                 let mut trips = Vec::new();
                 for _ in 0..TRIPS {
@@ -271,6 +270,7 @@ async fn trips_and_throughput(bench: &Bench, report: &mut Report) -> anyhow::Res
             keep(ours, quantile(&trips.await??, 0.5));
             bench.bind(&worker, ANYWHERE).await?;
         }
+        let jobs = bench.jobs("noop")?;
         let worker = bench.worker("noop", FLIGHT, Duration::ZERO).await?;
         run(&jobs).await?;
         // Producer, worker and Redis: this process and its children.
