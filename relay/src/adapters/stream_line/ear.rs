@@ -61,9 +61,8 @@ pub(super) struct Ear {
     vad: LiveVad,
     /// Less than a frame.
     rest: BytesMut,
-    /// The last frames, of which the next utterance may need some. Copies: who kept the pieces in which they came would keep
-    /// whole buffers of the transport.
-    recent: VecDeque<u8>,
+    /// The last frames, of which the next utterance may need some.
+    recent: VecDeque<Bytes>,
     utterance: Option<Utterance>,
     utterances: u32,
 }
@@ -79,7 +78,7 @@ struct Utterance {
     quiet: u32,
     doubted: Option<Doubted>,
     /// Frames of a pause that may turn out to be its end.
-    held: Option<VecDeque<u8>>,
+    held: Option<VecDeque<Bytes>>,
 }
 
 /// A pause that may be a word that fades.
@@ -95,7 +94,7 @@ impl Ear {
             format,
             vad: LiveVad::new(),
             rest: BytesMut::new(),
-            recent: VecDeque::with_capacity(KEPT * format.frame_bytes()),
+            recent: VecDeque::with_capacity(KEPT),
             utterance: None,
             utterances: 0,
         }
@@ -128,14 +127,14 @@ impl Ear {
         let change = self.vad.push(&near, far);
         let mut paused = None;
         if let Some(utterance) = &mut self.utterance {
-            utterance.take(&frame);
+            utterance.take(frame.clone());
             utterance.weigh(frames::level_db(&near));
             paused = utterance.believe(change);
         }
-        if self.recent.len() == KEPT * frame.len() {
-            self.recent.drain(..frame.len());
+        if self.recent.len() == KEPT {
+            self.recent.pop_front();
         }
-        self.recent.extend(frame.as_ref());
+        self.recent.push_back(frame);
         match change {
             Some(Change::Started { onset_frames }) => Some(self.started(onset_frames)),
             Some(Change::Resumed) => self.utterance.as_mut().and_then(Utterance::resume),
@@ -157,10 +156,9 @@ impl Ear {
             doubted: None,
             held: None,
         };
-        let size = self.format.frame_bytes();
-        let from = self.recent.len().saturating_sub((onset_frames + PRE_ROLL) * size);
-        for frame in self.recent.make_contiguous()[from..].chunks_exact(size) {
-            utterance.take(frame);
+        let from = self.recent.len().saturating_sub(onset_frames + PRE_ROLL);
+        for frame in self.recent.range(from..) {
+            utterance.take(frame.clone());
         }
         self.utterance = Some(utterance);
         Heard::Started(id, audio)
@@ -178,15 +176,15 @@ impl Ear {
 }
 
 impl Utterance {
-    fn take(&mut self, frame: &[u8]) {
+    fn take(&mut self, frame: Bytes) {
         if let Some(held) = &mut self.held {
-            if held.len() == HELD * frame.len() {
-                held.drain(..frame.len());
+            if held.len() == HELD {
+                held.pop_front();
             }
-            held.extend(frame);
+            held.push_back(frame);
             return;
         }
-        self.batch.extend_from_slice(frame);
+        self.batch.extend_from_slice(&frame);
         self.frames += 1;
         if self.frames == BATCH {
             self.flush();
@@ -217,9 +215,10 @@ impl Utterance {
     /// The caller goes on; a pause that was not believed was none.
     fn resume(&mut self) -> Option<Heard> {
         self.doubted = None;
-        let mut held = self.held.take()?;
-        self.batch.extend_from_slice(held.make_contiguous());
-        self.flush();
+        let held = self.held.take()?;
+        for frame in held {
+            self.take(frame);
+        }
         Some(Heard::Resumed)
     }
 
