@@ -10,6 +10,17 @@ use std::{fs, path::PathBuf};
 
 use serde::Serialize;
 
+/// The parts of a benchmark that were asked for, or all of them.
+///
+/// # Errors
+/// When one is asked for that there is not.
+pub fn parts<'a>(args: &'a [&'a str], known: &'a [&'a str]) -> anyhow::Result<impl Fn(&str) -> bool + 'a> {
+    for part in args {
+        anyhow::ensure!(known.contains(part), "{part} is none of the parts: {}", known.join(", "));
+    }
+    Ok(|part: &str| args.is_empty() || args.contains(&part))
+}
+
 /// Which way a figure should go.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -12,7 +12,7 @@ use bench::{
         load::{Measured, Step, hold},
         utterance::Utterance,
     },
-    quantile,
+    parts, quantile,
 };
 use serde_json::json;
 use tests::{
@@ -48,8 +48,9 @@ const QUIET_LASTS: Duration = Duration::from_secs(5);
 async fn main() -> anyhow::Result<()> {
     let utterance = Arc::new(Utterance::of(&spoken(QUESTION).await?)?);
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let counts: Vec<u32> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
-    if !counts.is_empty() {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let counts: Result<Vec<u32>, _> = args.iter().map(|arg| arg.parse()).collect();
+    if let (Ok(counts), false) = (counts, args.is_empty()) {
         let mut mesh = mesh("off").await?;
         let floor = floor_ms(&mesh).await?;
         println!("the providers alone take {floor:.1} ms");
@@ -58,7 +59,7 @@ async fn main() -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let wants = |part: &str| args.is_empty() || args.iter().any(|arg| arg == part);
+    let wants = parts(&args, &["load", "speculation", "heard"])?;
     let mut report = Report::default();
     if wants("load") {
         loaded(&utterance, &mut report).await?;

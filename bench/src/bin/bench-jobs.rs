@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use bench::{
-    Better, Report, floor,
+    Better, Report, floor, parts,
     process::{cpu_seconds, resident_mb},
     quantile,
 };
@@ -89,7 +89,7 @@ async fn run_all() -> anyhow::Result<()> {
     let (mut redis, url) = own_redis(folder.path()).await?;
     let bench = Bench { url, folder, redis: redis.pid().context("redis is gone")? };
     let mut report = Report::default();
-    let wants = |part: &str| args.is_empty() || args.contains(&part);
+    let wants = parts(&args, &["trips", "watching", "scaling", "kills", "memory"])?;
     if wants("trips") {
         trips_and_throughput(&bench, &mut report).await?;
     }
