@@ -181,8 +181,7 @@ impl RelayService for Api {
         let asks::Transfer { call_id, number, announcement } = request.into_inner().try_into()?;
         let record = self.find(call_id)?;
         record.check_trunk()?;
-        self.plan.check(&number)?;
-        self.plan.take(Timestamp::now()).await?;
+        self.plan.take(&number, Timestamp::now()).await?;
         record.ask(Ask::Transfer { number, announcement }).await?;
         Ok(Response::new(TransferCallResponse {}))
     }

@@ -99,13 +99,14 @@ impl DialPlan {
         if is_allowed { Ok(()) } else { Err(Error::DialNotAllowed) }
     }
 
-    /// Takes one call of the day for a request, which becomes `call_id` unless it was carried out before.
+    /// Takes one call of the day for a request whose number may be called, which becomes `call_id` unless it was carried out before.
     pub(crate) async fn admit(
         &self,
         place: &PlaceCall,
         call_id: &str,
         now: Timestamp,
     ) -> Result<Admission, Error> {
+        self.check(&place.to)?;
         if let Some(call_id) = self.own().requests.find(place)? {
             return Ok(Admission::Again(call_id));
         }
@@ -169,8 +170,9 @@ impl DialPlan {
         self.ledger.give_back(day(now), request_id, call_id).await;
     }
 
-    /// Takes one call of the day.
-    pub(crate) async fn take(&self, now: Timestamp) -> Result<(), Error> {
+    /// Takes one call of the day for a number that may be called.
+    pub(crate) async fn take(&self, number: &str, now: Timestamp) -> Result<(), Error> {
+        self.check(number)?;
         match self.ledger.dial(day(now), self.daily_cap, None).await {
             Ok(Dialled::Capped) => Err(capped(now)),
             Ok(Dialled::New | Dialled::Again(_) | Dialled::Reused) => self.own().take(u64::MAX, now),
@@ -223,9 +225,10 @@ impl Requests {
     }
 
     fn remember(&mut self, place: PlaceCall, call_id: String) {
-        self.forget(&place.request_id);
-        self.order.push_back(place.request_id.clone());
-        self.calls.insert(place.request_id.clone(), (place, call_id));
+        let request_id = place.request_id.clone();
+        if self.calls.insert(request_id.clone(), (place, call_id)).is_none() {
+            self.order.push_back(request_id);
+        }
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
@@ -243,6 +246,8 @@ impl Requests {
 mod tests {
     use super::*;
 
+    const NUMBER: &str = "+15551234567";
+
     /// A plan of a relay whose Redis is away.
     fn plan(prefixes: &[&str], daily_cap: u64) -> DialPlan {
         let (ledger, _) =
@@ -253,21 +258,23 @@ mod tests {
 
     #[tokio::test]
     async fn no_prefix_allows_nothing_and_a_day_has_its_number_of_calls() {
-        assert!(matches!(plan(&[], 10).check("+15551234567"), Err(Error::DialNotAllowed)));
+        assert!(matches!(plan(&[], 10).check(NUMBER), Err(Error::DialNotAllowed)));
         let plan = plan(&["+1555"], 2);
-        assert!(plan.check("+15551234567").is_ok() && plan.check("+4930123456").is_err());
+        assert!(plan.check(NUMBER).is_ok() && plan.check("+4930123456").is_err());
         let now = Timestamp::from_second(3 * DAY - 60).unwrap();
-        assert!(plan.take(now).await.is_ok() && plan.take(now).await.is_ok());
+        assert!(plan.take(NUMBER, now).await.is_ok() && plan.take(NUMBER, now).await.is_ok());
         let wait = Duration::from_mins(1);
-        assert!(matches!(plan.take(now).await, Err(Error::DialCapReached { wait: left }) if left == wait));
-        assert!(plan.take(Timestamp::from_second(3 * DAY).unwrap()).await.is_ok());
+        assert!(
+            matches!(plan.take(NUMBER, now).await, Err(Error::DialCapReached { wait: left }) if left == wait)
+        );
+        assert!(plan.take(NUMBER, Timestamp::from_second(3 * DAY).unwrap()).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_request_is_carried_out_once_and_its_id_is_for_it_alone() {
         let place = PlaceCall {
             request_id: "r".into(),
-            to: "+15551234567".into(),
+            to: NUMBER.into(),
             from: "+15550000000".into(),
             context: String::new(),
             ring: Duration::from_secs(30),

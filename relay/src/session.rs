@@ -312,7 +312,7 @@ impl Session {
             }
             Command::CallTarget { to, announcement } => {
                 if let Some(number) = self.take_number(to).await {
-                    self.prepare_announcement(announcement);
+                    self.prepare_announcement(&announcement);
                     self.tell(LineCommand::CallTarget { number }).await;
                 }
             }

@@ -163,9 +163,9 @@ impl Invariants {
                 let Some(open) = open else { return Err("a tool that ends though it was not called") };
                 self.tools.remove(open);
             }
-            Command::CallTarget { .. } => self.step(None, Some(Target::Called))?,
-            Command::TellTarget { .. } => self.step(Some(Target::Called), Some(Target::Told))?,
-            Command::JoinTarget => self.step(Some(Target::Told), Some(Target::Joined))?,
+            Command::CallTarget { .. } => self.step(None, Target::Called)?,
+            Command::TellTarget { .. } => self.step(Some(Target::Called), Target::Told)?,
+            Command::JoinTarget => self.step(Some(Target::Told), Target::Joined)?,
             Command::DropTarget if self.target.is_none() => {
                 return Err("somebody hung up on who was not called");
             }
@@ -196,12 +196,8 @@ impl Invariants {
         Ok(())
     }
 
-    fn step(&mut self, from: Option<Target>, to: Option<Target>) -> Result<(), &'static str> {
-        if std::mem::replace(&mut self.target, to) == from {
-            Ok(())
-        } else {
-            Err("a call that is handed over out of order")
-        }
+    fn step(&mut self, from: Option<Target>, to: Target) -> Result<(), &'static str> {
+        if self.target.replace(to) == from { Ok(()) } else { Err("a call that is handed over out of order") }
     }
 
     fn check_items(&mut self, items: &[Item]) -> Result<(), &'static str> {

@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use deadpool_redis::redis::{FromRedisValue as _, PushInfo, PushKind, RedisResult};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use voice_redis::Broker;
 
 use crate::{
+    claim::{FIRST_BACKOFF, LONGEST_BACKOFF},
     keys,
     line::{Connected, Line},
 };
@@ -25,9 +25,6 @@ const REQUESTS: usize = 1_024;
 
 /// Notes that a watcher of a job may be behind; what it misses it reads from the stream.
 pub(crate) const NOTES: usize = 128;
-
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
 
 /// Something for a watcher.
 #[derive(Clone, Debug)]

@@ -195,7 +195,7 @@ impl RecordingLine {
                     None => break,
                 },
                 told = platform.recv() => match told {
-                    Some(Platform::Event { leg, tag, event }) => self.take_told(&leg, tag.as_deref(), event).await,
+                    Some(Platform::Event { leg, tag, event }) => self.take_event(&leg, tag.as_deref(), event).await,
                     Some(Platform::Dial { tag, event }) => {
                         let news = self.trunk.take_dial(&tag, &event);
                         self.take_news(news).await;
@@ -250,18 +250,12 @@ impl RecordingLine {
         }
     }
 
-    async fn take_told(&mut self, leg: &Leg, tag: Option<&str>, event: CallEvent) {
-        if self.trunk.is_of(leg) {
-            self.take_event(event).await;
-        } else {
-            let news = self.trunk.take_target_event(leg, tag, &event);
-            self.take_news(news).await;
-        }
-    }
-
-    async fn take_event(&mut self, event: CallEvent) {
-        let news = self.trunk.take_event(&event);
+    async fn take_event(&mut self, leg: &Leg, tag: Option<&str>, event: CallEvent) {
+        let news = self.trunk.take_event(leg, tag, &event);
         self.take_news(news).await;
+        if !self.trunk.is_of(leg) {
+            return;
+        }
         match event {
             CallEvent::Play { control_id, state } => self.played(&control_id, state).await,
             CallEvent::Record(event) => self.recorded(event).await,

@@ -242,8 +242,11 @@ impl Trunk {
         was_down
     }
 
-    /// Takes what concerns the call itself.
-    pub(super) fn take_event(&mut self, event: &CallEvent) -> Option<News> {
+    /// Takes what concerns the call itself, or whom it is to be handed to.
+    pub(super) fn take_event(&mut self, leg: &Leg, tag: Option<&str>, event: &CallEvent) -> Option<News> {
+        if !self.is_of(leg) {
+            return self.take_target_event(leg, tag, event);
+        }
         match event {
             CallEvent::State(CallState::Answered) => self.answered(),
             CallEvent::State(CallState::Ending | CallState::Ended) | CallEvent::NotReached(_) => {

@@ -1,13 +1,10 @@
 //! Handing the call over: to which number, and what whoever answers there is told.
 
-use std::future::Future;
-
 use jiff::Timestamp;
 use voice_call::{Destination, Event, TransferFailure};
 
-use super::{Session, now, sounds::CLIP_PATIENCE};
+use super::{Session, now};
 use crate::{
-    assistants::Assistant,
     ports::{Announcement, LineCommand},
     registry::Origin,
 };
@@ -28,12 +25,7 @@ impl Session {
 
     async fn take_target(&self, name: &str) -> Option<String> {
         let number = &self.assistant.transfer_targets.get(name)?.number;
-        let plan = &self.tools.plan;
-        let is_allowed = match plan.check(number) {
-            Ok(()) => plan.take(Timestamp::now()).await,
-            Err(error) => Err(error),
-        };
-        match is_allowed {
+        match self.tools.plan.take(number, Timestamp::now()).await {
             Ok(()) => Some(number.clone()),
             Err(error) => {
                 tracing::warn!(%error, "a call is not handed over");
@@ -54,31 +46,19 @@ impl Session {
     }
 
     /// Has it made while the telephone rings, so that it is there at the answer.
-    pub(super) fn prepare_announcement(&mut self, text: String) {
-        let made = self.make_announcement(text);
+    pub(super) fn prepare_announcement(&mut self, text: &str) {
+        let made = self.clip_of(text);
         self.work.spawn(async move { drop(made.await) });
     }
 
+    /// As a clip whatever the call's own line is: the other leg is at the provider.
     pub(super) fn announce(&mut self, text: String) {
-        let (made, commands) = (self.make_announcement(text), self.line.commands.clone());
+        let (made, commands) = (self.clip_of(&text), self.line.commands.clone());
+        let language = self.assistant.language.clone();
         self.work.spawn(async move {
+            let announcement = Announcement { clip: made.await, text, language };
             // A line that is gone has nobody to tell.
-            let _ = commands.send(LineCommand::TellTarget(made.await)).await;
+            let _ = commands.send(LineCommand::TellTarget(announcement)).await;
         });
-    }
-
-    /// A clip whatever the call's line is: the other leg is at the provider.
-    fn make_announcement(&self, text: String) -> impl Future<Output = Announcement> + Send + 'static {
-        let engine = if self.tools.is_voice_sticky { &self.engine } else { "" };
-        let Assistant { voice, language, .. } = &*self.assistant;
-        let work = self.tools.speech.clip(&text, voice, language, engine, CLIP_PATIENCE);
-        let language = language.clone();
-        async move {
-            let made = work.await;
-            if let Err(error) = &made {
-                tracing::warn!(%error, "an announcement could not be made");
-            }
-            Announcement { clip: made.ok(), text, language }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Clips: as files that the platform fetches, or as audio for the line itself.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use futures::StreamExt as _;
 use voice_call::{ClipId, Event, Item, PlaybackKind};
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The preferred engine has one second for its first byte, and the fallback is fast; more than this is a dead service.
-pub(super) const CLIP_PATIENCE: Duration = Duration::from_millis(2_400);
+const CLIP_PATIENCE: Duration = Duration::from_millis(2_400);
 
 /// How much a clip has grown when the call is told again.
 const GROWTH: Duration = Duration::from_millis(500);
@@ -71,17 +71,21 @@ impl Session {
         }
     }
 
-    fn make_clip(&mut self, clip: ClipId, text: &str) {
+    /// A text as a clip, if one can be made.
+    pub(super) fn clip_of(&self, text: &str) -> impl Future<Output = Option<Clip>> + Send + 'static {
         let engine = if self.tools.is_voice_sticky { &self.engine } else { "" };
         let Assistant { voice, language, .. } = &*self.assistant;
         let work = self.tools.speech.clip(text, voice, language, engine, CLIP_PATIENCE);
-        let report = self.report.clone();
-        let task = self.work.spawn(async move {
+        async move {
             let made = work.await;
-            if let Err(error) = &made {
-                tracing::warn!(%error, "a clip could not be made");
-            }
-            let _ = report.send(Done::Clip(clip, made.ok())).await;
+            made.inspect_err(|error| tracing::warn!(%error, "a clip could not be made")).ok()
+        }
+    }
+
+    fn make_clip(&mut self, clip: ClipId, text: &str) {
+        let (made, report) = (self.clip_of(text), self.report.clone());
+        let task = self.work.spawn(async move {
+            let _ = report.send(Done::Clip(clip, made.await)).await;
         });
         self.makers.insert(clip, task);
     }

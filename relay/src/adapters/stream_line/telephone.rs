@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use voice_call::{Event, TransferFailure};
-use voice_signalwire::{Client, Leg as CallLeg};
+use voice_signalwire::{Client, Leg};
 
 use super::{StreamLine, now};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         trunk::{News, Pickup, Platform, Trunk},
     },
     kept::{Page, Stage},
-    leg::Leg,
+    leg::Leg as AudioLeg,
     media::MediaPlace,
     ports::{LINE_QUEUE, Line, LineEvent},
     sound::AudioFormat,
@@ -63,7 +63,7 @@ pub(super) struct Telephone {
 /// Opens the line of a call that rings here.
 pub(crate) fn answer(
     client: Client,
-    leg: CallLeg,
+    leg: Leg,
     own_number: String,
     media: Media,
     page: Arc<Page>,
@@ -78,7 +78,7 @@ pub(crate) fn answer(
 /// Opens the line of a call that another process had. Its stream went with that one: it is asked for anew.
 pub(crate) fn take_back(
     client: Client,
-    (leg, own_number): (CallLeg, String),
+    (leg, own_number): (Leg, String),
     media: Media,
     stage: Stage,
     page: Arc<Page>,
@@ -165,12 +165,7 @@ impl StreamLine {
         let Some(telephone) = &mut self.telephone else { return };
         match told {
             Platform::Event { leg, tag, event } => {
-                let trunk = &mut telephone.trunk;
-                let news = if trunk.is_of(leg) {
-                    trunk.take_event(event)
-                } else {
-                    trunk.take_target_event(leg, tag.as_deref(), event)
-                };
+                let news = telephone.trunk.take_event(leg, tag.as_deref(), event);
                 self.take_news(news);
             }
             Platform::Dial { tag, event } => {
@@ -297,7 +292,7 @@ impl StreamLine {
     }
 
     /// The call's audio goes elsewhere.
-    fn let_go(&mut self, to: impl FnOnce(&mut Trunk, Option<Leg>)) {
+    fn let_go(&mut self, to: impl FnOnce(&mut Trunk, Option<AudioLeg>)) {
         let Some(telephone) = &mut self.telephone else { return self.tell(NOT_TRANSFERRED) };
         let now = now();
         self.mouth.cut(now, self.leg.as_ref().map(|leg| &leg.outbox));

@@ -140,7 +140,7 @@ impl Trunk {
     }
 
     /// Takes what concerns another leg than the call's own.
-    pub(in super::super) fn take_target_event(
+    pub(super) fn take_target_event(
         &mut self,
         leg: &Leg,
         tag: Option<&str>,
@@ -207,9 +207,7 @@ impl Trunk {
 
     /// He cannot be had, or has hung up.
     fn target_lost(&mut self, reason: TransferFailure) -> Option<News> {
-        let (is_answered, is_connected) =
-            self.target.as_ref().map(|target| (target.is_answered, target.is_connected))?;
-        self.forget_target();
+        let Target { is_answered, is_connected, .. } = self.forget_target()?;
         if is_connected {
             self.hang_up();
             return None;
