@@ -113,6 +113,11 @@ async fn a_relay_cut_off_from_redis_before_an_utterance_costs_an_apology_and_not
 }
 
 #[tokio::test]
+async fn a_relay_cut_off_from_redis_before_the_transcript_costs_an_apology_and_not_the_call() {
+    survives_a_cut_of(&["relay"], Moment::BeforeTheTranscript).await;
+}
+
+#[tokio::test]
 async fn a_relay_cut_off_from_redis_after_the_transcript_costs_an_apology_and_not_the_call() {
     survives_a_cut_of(&["relay"], Moment::AfterTheTranscript).await;
 }

@@ -160,6 +160,7 @@ async fn a_request_places_one_call_and_a_day_has_its_number_whichever_relay_is_a
         assert_eq!(reason_of(&status).as_deref(), Some("DIAL_CAP_REACHED"), "{by}");
         assert_eq!(place(by, "one", "+15557770001").await.unwrap(), first, "what is done is done");
     }
+    assert_eq!(mesh.phone.called("+15557770001").await.unwrap().len(), 1);
 }
 
 #[tokio::test]
