@@ -12,6 +12,9 @@ pub(super) type Told = Option<Result<(), Status>>;
 /// Until when a client waits who does not wait for ever.
 const DEADLINE: Duration = Duration::from_secs(1);
 
+/// How long a client plays one response.
+const PLAYING: Duration = Duration::from_millis(50);
+
 /// Clients at a time who take nothing of what is sent to them.
 const READERS: usize = 8;
 /// What one of them tells the server that it may send.
@@ -89,16 +92,19 @@ async fn cancelled(stage: &Stage, row: &Row) -> Told {
     None
 }
 
-/// The client's deadline passes in mid-stream.
+/// The client's deadline passes in mid-stream: he takes no more than he can play, so that it goes on for longer.
 async fn late(stage: &Stage, row: &Row) -> Told {
-    let passed = tokio::time::Instant::now() + DEADLINE;
-    match stage.talking(row, stage.endpoint(row), Some(DEADLINE)).await {
-        Ok(exchange) => {
-            // What he takes until then does not matter: it goes on for longer.
-            tokio::time::sleep_until(passed).await;
-            Some(exchange.end().await)
+    let endpoint = stage.endpoint(row).initial_stream_window_size(NARROW);
+    let mut exchange = match stage.talking(row, endpoint, Some(DEADLINE)).await {
+        Ok(exchange) => exchange,
+        Err(status) => return Some(Err(status)),
+    };
+    loop {
+        tokio::time::sleep(PLAYING).await;
+        match exchange.next().await {
+            Ok(Some(_)) => {}
+            ended => return Some(ended.map(drop)),
         }
-        Err(status) => Some(Err(status)),
     }
 }
 
