@@ -3,7 +3,7 @@
 mod api;
 mod errors;
 mod grpcurl;
-mod methods;
+pub(crate) mod methods;
 
 use std::{
     io::Write as _,

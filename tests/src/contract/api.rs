@@ -8,6 +8,8 @@ use prost_types::{
     MethodDescriptorProto, field_descriptor_proto::Type,
 };
 
+use voice_server::methods;
+
 use super::{page, root};
 
 /// Numbers of fields in `descriptor.proto`, of which the paths to comments are made.
@@ -72,7 +74,8 @@ fn escaped(text: &str) -> String {
 fn write_page(sources: &[Source]) -> String {
     let mut page = String::from(
         "# API reference\n\nWritten from the contracts in `proto/voice`; renew it with `make api-docs`. Reasons of errors are \
-         explained in [errors.md](errors.md), commands to try things with in [grpcurl.md](grpcurl.md).\n",
+         explained in [errors.md](errors.md), commands to try things with in [grpcurl.md](grpcurl.md). Where tokens are asked \
+         for (`API_TOKENS`), a token needs the scope that the RPC names, by gRPC and by gRPC-Web.\n",
     );
     let mut packages: Vec<&str> = sources.iter().map(|source| source.file.package()).collect();
     packages.dedup();
@@ -95,6 +98,11 @@ fn write_services(page: &mut String, source: &Source) {
             let shape = shape_of(method);
             let _ = write!(page, "\n#### {}.{}\n\n{shape}\n\n", service.name(), method.name());
             let _ = writeln!(page, "{}", source.text(&path));
+            let rpc = format!("/{}.{}/{}", source.file.package(), service.name(), method.name());
+            // Those that users serve let in whom they like.
+            if let Some(known) = methods::find(&rpc) {
+                let _ = write!(page, "\nScope: `{}`.\n", known.scope.name());
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::api::files;
 const OF_USERS: [&str; 1] = ["voice.tool.v1.ToolService"];
 
 /// Every RPC that the mesh serves, and whether its requests are a stream.
-fn contracts() -> BTreeMap<String, bool> {
+pub(crate) fn served() -> BTreeMap<String, bool> {
     let mut all = BTreeMap::new();
     for file in files() {
         for service in &file.service {
@@ -29,6 +29,6 @@ fn contracts() -> BTreeMap<String, bool> {
 #[test]
 fn every_rpc_says_who_may_call_it_and_whether_it_may_be_sent_again() {
     let told = METHODS.iter().map(|method| (method.path.to_owned(), method.repeat == Repeat::Never));
-    assert_eq!(told.clone().collect::<BTreeMap<_, _>>(), contracts());
+    assert_eq!(told.clone().collect::<BTreeMap<_, _>>(), served());
     assert_eq!(told.count(), METHODS.len(), "an RPC is told twice");
 }

@@ -1,11 +1,14 @@
 //! Who may call, what for and how often; TLS between the services.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
+use bytes::Bytes;
+use http::uri::PathAndQuery;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tonic::{
     Code, Request, Status,
+    client::Grpc,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 use tonic_reflection::pb::v1::{
@@ -21,8 +24,35 @@ use voice_proto::{
 };
 use voice_server::status::reason_of;
 
-use super::*;
-use crate::phone::loopback_client;
+use super::{streams::raw::Raw, *};
+use crate::{contract::methods::served, phone::loopback_client};
+
+/// Every RPC, and the one scope that a token must have for it.
+const SCOPES: [(&str, &str); 23] = [
+    ("/voice.relay.v1.RelayService/PlaceCall", "calls:control"),
+    ("/voice.relay.v1.RelayService/GetCall", "calls:read"),
+    ("/voice.relay.v1.RelayService/ListCalls", "calls:read"),
+    ("/voice.relay.v1.RelayService/WatchCall", "calls:read"),
+    ("/voice.relay.v1.RelayService/Say", "calls:control"),
+    ("/voice.relay.v1.RelayService/Instruct", "calls:control"),
+    ("/voice.relay.v1.RelayService/SendDigits", "calls:control"),
+    ("/voice.relay.v1.RelayService/TransferCall", "calls:control"),
+    ("/voice.relay.v1.RelayService/EndCall", "calls:control"),
+    ("/voice.relay.v1.RelayService/Converse", "calls:control"),
+    ("/voice.worker.v1.WorkerService/Transcribe", "speech"),
+    ("/voice.worker.v1.WorkerService/ProcessTurn", "jobs"),
+    ("/voice.worker.v1.WorkerService/CreateJob", "jobs"),
+    ("/voice.worker.v1.WorkerService/GetJob", "jobs"),
+    ("/voice.worker.v1.WorkerService/WatchJob", "jobs"),
+    ("/voice.worker.v1.WorkerService/CancelJob", "jobs"),
+    ("/voice.worker.v1.WorkerService/GetQueueStats", "jobs"),
+    ("/voice.worker.v1.WorkerService/ListDeadJobs", "jobs"),
+    ("/voice.worker.v1.WorkerService/RequeueDeadJob", "jobs"),
+    ("/voice.tts.v1.TtsService/ListVoices", "speech"),
+    ("/voice.tts.v1.TtsService/CreateClip", "speech"),
+    ("/voice.tts.v1.TtsService/Synthesize", "speech"),
+    ("/voice.tts.v1.TtsService/StreamingSynthesize", "speech"),
+];
 
 /// A request with a token.
 fn with<T>(token: &str, message: T) -> Request<T> {
@@ -41,6 +71,58 @@ fn told<T>(answer: Result<T, Status>) -> (Code, String) {
 
 fn ok() -> (Code, String) {
     (Code::Ok, String::new())
+}
+
+/// What becomes of an RPC that is sent no message at all.
+async fn asked_for_nothing(channel: &Channel, rpc: &'static str, token: &str) -> (Code, String) {
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let request = with(token, futures::stream::empty::<Bytes>());
+    match grpc.streaming(request, PathAndQuery::from_static(rpc), Raw).await {
+        Ok(answer) => told(answer.into_inner().message().await),
+        Err(status) => told(Err::<(), _>(status)),
+    }
+}
+
+/// Whether the gateway lets a request by gRPC-Web through to the service.
+async fn is_let_through(mesh: &Mesh, rpc: &str, token: &str) -> bool {
+    let request = loopback_client().post(format!("{}{rpc}", mesh.address("gateway"))).bearer_auth(token);
+    let answer = request.header("content-type", "application/grpc-web+proto").send().await.unwrap();
+    let code = answer.headers().get("grpc-status").map(|code| code.to_str().unwrap().to_owned());
+    code.is_none_or(|code| Code::from_bytes(code.as_bytes()) != Code::PermissionDenied)
+}
+
+#[tokio::test]
+async fn every_rpc_lets_in_the_tokens_of_its_scope_and_no_others() {
+    assert_eq!(
+        SCOPES.iter().map(|(rpc, _)| (*rpc).to_owned()).collect::<BTreeSet<_>>(),
+        served().into_keys().collect()
+    );
+    let tokens =
+        [("reads", "calls:read"), ("controls", "calls:control"), ("speaks", "speech"), ("works", "jobs")];
+    let given = tokens.map(|(token, scope)| format!("{token}={scope}")).join(",");
+    let mesh =
+        mesh(Options::default().with("API_TOKENS", given).with("MESH_TOKEN", "between-services")).await;
+    for (rpc, needed) in SCOPES {
+        let service =
+            ["relay", "worker", "tts"].into_iter().find(|name| rpc.contains(&format!(".{name}."))).unwrap();
+        let channel = mesh.connect(service).await.unwrap();
+        for (token, scope) in tokens {
+            let (code, reason) = asked_for_nothing(&channel, rpc, token).await;
+            let is_let_in = match (code, reason.as_str()) {
+                (Code::PermissionDenied, "SCOPE_MISSING") => false,
+                // Nothing but its message is missed.
+                (Code::InvalidArgument, "MISSING_MESSAGE" | "MISSING_CONFIG") => true,
+                _ => panic!("{rpc} with {scope}: {code:?} {reason}"),
+            };
+            assert_eq!(is_let_in, scope == needed, "{rpc} with {scope}");
+            assert_eq!(
+                is_let_through(&mesh, rpc, token).await,
+                scope == needed,
+                "{rpc} by gRPC-Web with {scope}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

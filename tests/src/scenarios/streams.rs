@@ -2,7 +2,7 @@
 //! that was held for it is given back. [`rows`] knows how each RPC is spoken to, [`columns`] what can befall it.
 
 mod columns;
-mod raw;
+pub(super) mod raw;
 mod rows;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ const WAITING: usize = 4;
 
 /// Messages as they are on the wire.
 #[derive(Clone, Copy, Debug, Default)]
-struct Raw;
+pub(in super::super) struct Raw;
 
 /// An RPC that goes on.
 #[derive(Debug)]
