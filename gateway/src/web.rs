@@ -1,5 +1,5 @@
 //! gRPC-Web: what browsers can speak of gRPC, translated and passed on to the services. It is the gateway that asks for
-//! the caller's token; the services know the gateway by its own.
+//! the caller's token; the services know the gateway by its own, and are told for whom it asks.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, Service};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use voice_server::{
-    auth::Tokens,
+    auth::{Caller, Tokens},
     client::Channel,
     methods,
     status::{Reason, ServiceError, into_status, reason},
@@ -61,7 +61,7 @@ impl Service<Request<Body>> for Upstream {
         let mut channel = self.channel.clone();
         Box::pin(async move {
             let answer = match admitted {
-                Ok(()) => channel.call(passed_on(request)).await,
+                Ok(caller) => channel.call(passed_on(request, &caller)).await,
                 Err(refusal) => Err(refusal),
             };
             Ok(answer.unwrap_or_else(Status::into_http))
@@ -71,12 +71,11 @@ impl Service<Request<Body>> for Upstream {
 
 impl Upstream {
     /// The service would take anything that the gateway asks for.
-    fn admit(&self, request: &Request<Body>) -> Result<(), Status> {
+    fn admit(&self, request: &Request<Body>) -> Result<Caller, Status> {
         let path = request.uri().path();
         let method = methods::find(path).ok_or_else(|| into_status(&UnknownMethod(path.to_owned())))?;
         let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let admitted = self.tokens.admit(shown, Some(method.scope));
-        admitted.map(drop).map_err(|refusal| into_status(&refusal))
+        self.tokens.admit(shown, Some(method.scope)).map_err(|refusal| into_status(&refusal))
     }
 }
 
@@ -90,8 +89,8 @@ impl ServiceError for UnknownMethod {
     }
 }
 
-/// The request as the gateway's own.
-fn passed_on(request: Request<Body>) -> Request<Body> {
+/// The request as the gateway's own, for somebody.
+fn passed_on(request: Request<Body>, caller: &Caller) -> Request<Body> {
     let (parts, body) = request.into_parts();
     let mut headers = HeaderMap::new();
     for name in PASSED_ON.map(HeaderName::from_static) {
@@ -99,6 +98,7 @@ fn passed_on(request: Request<Body>) -> Request<Body> {
             headers.insert(name, value.clone());
         }
     }
+    caller.tell(&mut headers);
     let mut passed = Request::new(body);
     (*passed.method_mut(), *passed.uri_mut(), *passed.headers_mut()) = (parts.method, parts.uri, headers);
     passed

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -23,6 +24,9 @@ use crate::{
 
 /// Requests that one token may make a minute, unless told otherwise.
 const REQUESTS_PER_MINUTE: u64 = 6_000;
+
+/// The name of the caller for whom another service asks. It is believed of services alone.
+pub const ON_BEHALF_OF: &str = "voice-on-behalf-of";
 
 /// The tokens that a server accepts. Without any, everybody may do everything: a server then binds to loopback only.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +48,19 @@ pub struct Caller(Arc<Identity>);
 struct Identity {
     name: String,
     scopes: Vec<Scope>,
-    /// Other services have none.
-    pace: Option<Pace>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Where no token is needed.
+    Anybody,
+    /// Another service.
+    Service,
+    /// Whoever has one of `API_TOKENS`.
+    Outsider(Pace),
+    /// The same, let in by another service, which has counted the request.
+    ThroughService,
 }
 
 /// Why a call is not let in.
@@ -91,7 +106,7 @@ impl Caller {
     pub(crate) fn anybody() -> Self {
         static ANYBODY: LazyLock<Caller> = LazyLock::new(|| {
             let name = "anybody".to_owned();
-            Caller(Arc::new(Identity { name, scopes: Scope::ALL.to_vec(), pace: None }))
+            Caller(Arc::new(Identity { name, scopes: Scope::ALL.to_vec(), kind: Kind::Anybody }))
         });
         ANYBODY.clone()
     }
@@ -104,7 +119,30 @@ impl Caller {
     /// Whether limits on what one token may have at a time concern it: neither another service nor, where no token is
     /// needed, anybody.
     pub fn is_limited(&self) -> bool {
-        self.0.pace.is_some()
+        match self.0.kind {
+            Kind::Outsider(_) | Kind::ThroughService => true,
+            Kind::Anybody | Kind::Service => false,
+        }
+    }
+
+    /// Tells another service for whom it is asked, where limits concern him.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        if self.is_limited() {
+            let name =
+                HeaderValue::from_str(&self.0.name).expect("a name came from a header or is of hex digits");
+            headers.insert(ON_BEHALF_OF, name);
+        }
+    }
+
+    /// Whoever a service asks for; anybody else asks for himself, whatever he says.
+    pub(crate) fn or_whom_it_asks_for(self, name: Option<&str>) -> Self {
+        match (&self.0.kind, name) {
+            (Kind::Service, Some(name)) => {
+                let scopes = self.0.scopes.clone();
+                Self(Arc::new(Identity { name: name.to_owned(), scopes, kind: Kind::ThroughService }))
+            }
+            (Kind::Service | Kind::Anybody | Kind::Outsider(_) | Kind::ThroughService, _) => self,
+        }
     }
 }
 
@@ -136,11 +174,12 @@ impl Tokens {
                 write!(name, "{byte:02x}").expect("a string takes everything");
                 name
             });
-            let pace = Some(Pace::new(requests_per_minute));
-            Accepted { hash, caller: Caller(Arc::new(Identity { name, scopes, pace })) }
+            let kind = Kind::Outsider(Pace::new(requests_per_minute));
+            Accepted { hash, caller: Caller(Arc::new(Identity { name, scopes, kind })) }
         });
         let mesh = mesh_token.map(|token| {
-            let identity = Identity { name: "mesh".to_owned(), scopes: Scope::ALL.to_vec(), pace: None };
+            let identity =
+                Identity { name: "mesh".to_owned(), scopes: Scope::ALL.to_vec(), kind: Kind::Service };
             Accepted { hash: hash(token), caller: Caller(Arc::new(identity)) }
         });
         Self { accepted: outsiders.chain(mesh).collect() }
@@ -161,7 +200,7 @@ impl Tokens {
         if let Some(scope) = scope.filter(|scope| !caller.0.scopes.contains(scope)) {
             return Err(Refusal::NotAllowed(scope));
         }
-        if let Some(pace) = &caller.0.pace {
+        if let Kind::Outsider(pace) = &caller.0.kind {
             pace.take(Instant::now()).map_err(|wait| Refusal::TooMany { wait })?;
         }
         Ok(caller)

@@ -36,7 +36,7 @@ use self::{
     streams::{Stream, Streams},
 };
 use crate::{
-    auth::{Caller, Refusal, Tokens},
+    auth::{Caller, ON_BEHALF_OF, Refusal, Tokens},
     methods::{self, Method},
     status::{Reason, ServiceError, code_in, code_name, into_status, reason},
     telemetry, timeout,
@@ -182,6 +182,7 @@ impl Gate {
             None => self.tokens.admit_to_anything(shown),
         };
         let caller = caller.map_err(|refusal: Refusal| into_status(&refusal))?;
+        let caller = caller.or_whom_it_asks_for(header(request, ON_BEHALF_OF));
         let stream = peer(request).map(|peer| self.streams.open(peer)).transpose();
         let stream = stream.map_err(|error| into_status(&error))?;
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| into_status(&Overloaded))?;

@@ -18,11 +18,14 @@ use tonic_reflection::pb::v1::{
 use tonic_types::StatusExt as _;
 use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
 use voice_proto::{
-    relay::v1::{EndCallRequest, ListCallsRequest, PlaceCallRequest, WatchCallRequest},
+    relay::v1::{
+        ConverseConfig, ConverseRequest, EndCallRequest, ListCallsRequest, PlaceCallRequest,
+        WatchCallRequest, converse_request,
+    },
     tts::v1::{CreateClipRequest, ListVoicesRequest, StreamingSynthesizeRequest},
     worker::v1::GetQueueStatsRequest,
 };
-use voice_server::status::reason_of;
+use voice_server::{auth::ON_BEHALF_OF, status::reason_of};
 
 use super::{streams::raw::Raw, *};
 use crate::{contract::methods::served, phone::loopback_client};
@@ -67,6 +70,24 @@ fn told<T>(answer: Result<T, Status>) -> (Code, String) {
         Ok(_) => (Code::Ok, String::new()),
         Err(status) => (status.code(), reason_of(&status).unwrap_or_else(|| status.message().to_owned())),
     }
+}
+
+/// What the gateway answers a browser, which may have headers of its own.
+async fn by_web(
+    mesh: &Mesh,
+    headers: &[(&str, &str)],
+    rpc: &str,
+    message: impl prost::Message,
+) -> Result<(), Status> {
+    let bytes = message.encode_to_vec();
+    let frame = [&[0], &(bytes.len() as u32).to_be_bytes()[..], &bytes].concat();
+    let mut request = loopback_client().post(format!("{}/{rpc}", mesh.address("gateway"))).body(frame);
+    for (name, value) in [("content-type", "application/grpc-web+proto")].iter().chain(headers) {
+        request = request.header(*name, *value);
+    }
+    // A refusal stands in the headers; whoever is answered has his status behind the message.
+    let answer = request.send().await.unwrap();
+    Status::from_header_map(answer.headers()).map_or(Ok(()), Err)
 }
 
 fn ok() -> (Code, String) {
@@ -197,6 +218,17 @@ async fn a_token_that_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(refused.status(), 429);
     let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=10).contains(&seconds), "{seconds}");
+
+    let ask = async || {
+        let headers = [("authorization", "Bearer calm")];
+        by_web(&mesh, &headers, "voice.worker.v1.WorkerService/GetQueueStats", GetQueueStatsRequest {}).await
+    };
+    for _ in 0..6 {
+        ask().await.unwrap();
+    }
+    let status = ask().await.unwrap_err();
+    assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()));
+    assert_eq!(told(Err::<(), _>(status)), (Code::ResourceExhausted, "REQUESTS_AT_LIMIT".to_owned()));
 }
 
 #[tokio::test]
@@ -240,22 +272,34 @@ async fn more_streams_than_a_connection_may_have_and_larger_messages_are_refused
     assert_eq!(told(ended), too_large);
 }
 
-#[tokio::test]
-async fn a_token_has_its_number_of_live_calls_and_no_more() {
+/// A mesh of two tokens that may have one live call each.
+async fn one_call_each() -> Mesh {
     let options = Options::default().with("API_TOKENS", "one,two").with("MESH_TOKEN", "between-services");
-    let mesh = mesh(options.with("TOKEN_CALLS", 1).with("DIAL_ALLOWED_PREFIXES", "+1555")).await;
-    let mut relay = mesh.relay().await.unwrap();
-    let order = |request_id: &str| PlaceCallRequest {
+    mesh(options.with("TOKEN_CALLS", 1).with("DIAL_ALLOWED_PREFIXES", "+1555")).await
+}
+
+fn order(request_id: &str) -> PlaceCallRequest {
+    PlaceCallRequest {
         request_id: request_id.into(),
         to_number: "+15557770001".into(),
         from_number: "+15552220000".into(),
         context: CONTEXT.into(),
         ..PlaceCallRequest::default()
-    };
+    }
+}
+
+fn at_limit() -> (Code, String) {
+    (Code::ResourceExhausted, "TOKEN_CALLS_AT_LIMIT".to_owned())
+}
+
+#[tokio::test]
+async fn a_token_has_its_number_of_live_calls_and_no_more() {
+    let mesh = one_call_each().await;
+    let mut relay = mesh.relay().await.unwrap();
     let first = relay.place_call(with("one", order("a"))).await.unwrap().into_inner().call.unwrap();
     let status = relay.place_call(with("one", order("b"))).await.unwrap_err();
     assert!(status.get_details_retry_info().is_some_and(|info| info.retry_delay.is_some()));
-    assert_eq!(told(Err::<(), _>(status)), (Code::ResourceExhausted, "TOKEN_CALLS_AT_LIMIT".to_owned()));
+    assert_eq!(told(Err::<(), _>(status)), at_limit());
     for (token, request_id) in [("two", "c"), ("between-services", "d"), ("between-services", "e")] {
         relay.place_call(with(token, order(request_id))).await.unwrap();
     }
@@ -264,6 +308,54 @@ async fn a_token_has_its_number_of_live_calls_and_no_more() {
         mesh.relay().await.ok()?.place_call(with("one", order("b"))).await.ok()
     });
     again.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_a_token_brings_counts_as_one_that_it_places() {
+    let mesh = one_call_each().await;
+    let mut relay = mesh.relay().await.unwrap();
+    let bring = async |token: &str| {
+        let (requests, queue) = tokio::sync::mpsc::channel(1);
+        let config = ConverseConfig { context: CONTEXT.into(), ..ConverseConfig::default() };
+        let first = ConverseRequest { payload: Some(converse_request::Payload::Config(config)) };
+        requests.try_send(first).unwrap();
+        let queue = tokio_stream::wrappers::ReceiverStream::new(queue);
+        let responses = mesh.relay().await.unwrap().converse(with(token, queue)).await?.into_inner();
+        Ok::<_, Status>((requests, responses))
+    };
+    let conversation = bring("one").await.unwrap();
+    assert_eq!(told(bring("one").await), at_limit());
+    assert_eq!(told(relay.place_call(with("one", order("a"))).await), at_limit());
+    let _other = bring("two").await.unwrap();
+    drop(conversation);
+    let again = crate::mesh::eventually(LIMIT, "room for another call of the token", async || {
+        mesh.relay().await.ok()?.place_call(with("one", order("a"))).await.ok()
+    });
+    again.await.unwrap();
+    assert_eq!(told(bring("one").await), at_limit());
+}
+
+#[tokio::test]
+async fn a_token_has_no_more_calls_through_the_gateway_and_nobody_asks_in_anothers_name() {
+    let mesh = one_call_each().await;
+    let mut relay = mesh.relay().await.unwrap();
+    let place = async |token: &str, request_id: &str, further: &[(&str, &str)]| {
+        let token = format!("Bearer {token}");
+        let headers = [&[("authorization", token.as_str())], further].concat();
+        told(by_web(&mesh, &headers, "voice.relay.v1.RelayService/PlaceCall", order(request_id)).await)
+    };
+    assert_eq!(place("one", "a", &[]).await, ok());
+    assert_eq!(place("one", "b", &[]).await, at_limit());
+    assert_eq!(told(relay.place_call(with("one", order("b"))).await), at_limit());
+    let another = (ON_BEHALF_OF, "another");
+    assert_eq!(place("one", "b", &[another]).await, at_limit());
+    let mut disguised = with("one", order("b"));
+    disguised.metadata_mut().insert(another.0, another.1.parse().unwrap());
+    assert_eq!(told(relay.place_call(disguised).await), at_limit());
+    assert_eq!(place("two", "c", &[]).await, ok());
+    for request_id in ["d", "e"] {
+        assert_eq!(place("between-services", request_id, &[]).await, ok());
+    }
 }
 
 #[tokio::test]

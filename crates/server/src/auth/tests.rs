@@ -65,3 +65,22 @@ fn each_token_has_a_pace_of_its_own_and_other_services_have_none() {
     assert!(tokens.caller(Some("Bearer one")).unwrap().is_limited());
     assert!(!tokens.caller(Some("Bearer mesh")).unwrap().is_limited());
 }
+
+#[test]
+fn whom_a_service_asks_for_is_believed_and_nobody_else_who_names_another() {
+    let tokens = tokens(&["one", "two"], Some("mesh"), 100);
+    let caller = |token: &str| tokens.caller(Some(&format!("Bearer {token}"))).unwrap();
+    let mut told = HeaderMap::new();
+    caller("one").tell(&mut told);
+    let name = told[ON_BEHALF_OF].to_str().unwrap();
+    assert_eq!(name, caller("one").name());
+    let through = caller("mesh").or_whom_it_asks_for(Some(name));
+    assert!(through.is_limited() && through.name() == name);
+    assert_eq!(caller("two").or_whom_it_asks_for(Some(name)).name(), caller("two").name());
+    assert!(!Caller::anybody().or_whom_it_asks_for(Some(name)).is_limited());
+    for unlimited in [caller("mesh"), Caller::anybody()] {
+        let mut told = HeaderMap::new();
+        unlimited.tell(&mut told);
+        assert!(told.is_empty());
+    }
+}
