@@ -181,8 +181,13 @@ impl RelayService for Api {
         let asks::Transfer { call_id, number, announcement } = request.into_inner().try_into()?;
         let record = self.find(call_id)?;
         record.check_trunk()?;
-        self.plan.take(&number, Timestamp::now()).await?;
-        record.ask(Ask::Transfer { number, announcement }).await?;
+        let taken = self.plan.take(&number, Timestamp::now()).await?;
+        let asked = record.ask(Ask::Transfer { number, announcement }).await;
+        // A call that gives no answer may do it yet.
+        if let Err(Error::Refused(_)) = asked {
+            self.plan.put_back(taken).await;
+        }
+        asked?;
         Ok(Response::new(TransferCallResponse {}))
     }
 

@@ -59,6 +59,14 @@ pub(crate) enum Admission {
     Again(String),
 }
 
+/// One call of the day, taken for a number.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    at: Timestamp,
+    /// Whether the other relays count it too.
+    is_counted: bool,
+}
+
 /// What this relay has counted.
 #[derive(Debug, Default)]
 struct Own {
@@ -167,19 +175,34 @@ impl DialPlan {
             own.used.1 = own.used.1.saturating_sub(1);
             own.requests.forget(request_id);
         }
-        self.ledger.give_back(day(now), request_id, call_id).await;
+        self.ledger.give_back(day(now), Some((request_id, call_id))).await;
     }
 
     /// Takes one call of the day for a number that may be called.
-    pub(crate) async fn take(&self, number: &str, now: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn take(&self, number: &str, now: Timestamp) -> Result<Taken, Error> {
         self.check(number)?;
-        match self.ledger.dial(day(now), self.daily_cap, None).await {
-            Ok(Dialled::Capped) => Err(capped(now)),
-            Ok(Dialled::New | Dialled::Again(_) | Dialled::Reused) => self.own().take(u64::MAX, now),
+        let is_counted = match self.ledger.dial(day(now), self.daily_cap, None).await {
+            Ok(Dialled::Capped) => return Err(capped(now)),
+            Ok(Dialled::New | Dialled::Again(_) | Dialled::Reused) => true,
             Err(error) => {
                 tracing::warn!(%error, "a number is called that other relays do not count");
-                self.own().take(self.daily_cap, now)
+                false
             }
+        };
+        self.own().take(if is_counted { u64::MAX } else { self.daily_cap }, now)?;
+        Ok(Taken { at: now, is_counted })
+    }
+
+    /// Gives back what was taken for a number that is not called after all.
+    pub(crate) async fn put_back(&self, Taken { at, is_counted }: Taken) {
+        {
+            let mut own = self.own();
+            if own.used.0 == day(at) {
+                own.used.1 = own.used.1.saturating_sub(1);
+            }
+        }
+        if is_counted {
+            self.ledger.give_back(day(at), None).await;
         }
     }
 
@@ -267,7 +290,10 @@ mod tests {
         assert!(
             matches!(plan.take(NUMBER, now).await, Err(Error::DialCapReached { wait: left }) if left == wait)
         );
-        assert!(plan.take(NUMBER, Timestamp::from_second(3 * DAY).unwrap()).await.is_ok());
+        let taken = plan.take(NUMBER, Timestamp::from_second(3 * DAY).unwrap()).await.unwrap();
+        plan.put_back(taken).await;
+        let tomorrow = async || plan.take(NUMBER, Timestamp::from_second(3 * DAY).unwrap()).await.is_ok();
+        assert!(tomorrow().await && tomorrow().await && !tomorrow().await, "what was put back can be taken");
     }
 
     #[tokio::test]

@@ -91,14 +91,17 @@ impl<T> Ledger<T> {
         self.inner.link.ask(async |mut redis| script.invoke_async(&mut redis).await).await
     }
 
-    /// Gives back what was taken for a request whose call could not be placed: it may be made again.
-    pub async fn give_back(&self, day: i64, request_id: &str, call_id: &str) {
+    /// Gives back one of a day's calls that was not made. If it was taken for a request, the id of that and of its call
+    /// are known; the request may be made again.
+    pub async fn give_back(&self, day: i64, request: Option<(&str, &str)>) {
         let Inner { link, keys, .. } = &*self.inner;
         let mut script = GIVE_BACK.key(format!("voice:dialled:{}:{day}", keys.mesh));
-        script.key(self.placed(request_id)).arg(call_id);
+        if let Some((request_id, call_id)) = request {
+            script.key(self.placed(request_id)).arg(call_id);
+        }
         let given: Result<(), Away> = link.ask(async |mut redis| script.invoke_async(&mut redis).await).await;
         if let Err(error) = given {
-            tracing::warn!(%error, "a call that was not placed stays counted");
+            tracing::warn!(%error, "a call that was not made stays counted");
         }
     }
 

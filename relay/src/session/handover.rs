@@ -26,7 +26,7 @@ impl Session {
     async fn take_target(&self, name: &str) -> Option<String> {
         let number = &self.assistant.transfer_targets.get(name)?.number;
         match self.tools.plan.take(number, Timestamp::now()).await {
-            Ok(()) => Some(number.clone()),
+            Ok(_) => Some(number.clone()),
             Err(error) => {
                 tracing::warn!(%error, "a call is not handed over");
                 None

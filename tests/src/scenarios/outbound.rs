@@ -272,6 +272,35 @@ async fn a_call_is_handed_over_and_comes_back_when_nobody_takes_it() {
 }
 
 #[tokio::test]
+async fn a_transfer_that_is_refused_takes_nothing_from_the_day() {
+    let mesh = dialling_mesh(Options::default().with("DIAL_DAILY_CAP", 2)).await;
+    mesh.phone.telephones(json!({ FRIEND: { "does": "no_answer" } })).await.unwrap();
+    let mut relay = mesh.relay().await.unwrap();
+    let transfer = |call_id: &str| TransferCallRequest {
+        call_id: call_id.to_owned(),
+        to_number: "+15553330000".into(),
+        warm: None,
+    };
+    let ringing = place(&mesh, order("one", FRIEND)).await.unwrap().call_id;
+    let (caller, mut watch) = greeted(&mesh).await;
+    let over = mesh.newest_call().await.unwrap();
+    caller.hang_up().await.unwrap();
+    watch.to_end(LIMIT).await.unwrap();
+    for (call_id, why) in [(&ringing, "CALL_NOT_CONNECTED"), (&over, "CALL_ENDING")] {
+        for _ in 0..2 {
+            let refused = relay.transfer_call(transfer(call_id)).await.unwrap_err();
+            assert_eq!(reason(&refused), (Code::FailedPrecondition, why.to_owned()));
+        }
+    }
+    let (_caller, mut watch) = greeted(&mesh).await;
+    let call_id = mesh.newest_call().await.unwrap();
+    relay.transfer_call(transfer(&call_id)).await.unwrap();
+    watch.until(LIMIT, |event| matches!(event, Event::TransferConnected(_)).then_some(())).await.unwrap();
+    let capped = relay.transfer_call(transfer(&call_id)).await.unwrap_err();
+    assert_eq!(reason(&capped), (Code::ResourceExhausted, "DIAL_CAP_REACHED".into()), "one each was taken");
+}
+
+#[tokio::test]
 async fn a_watcher_that_does_not_read_delays_nobody_and_misses_nothing() {
     let mesh = mesh(Options::default()).await;
     let (caller, mut watch) = rung(&mesh).await;
