@@ -3,7 +3,10 @@
 use std::{
     future::pending,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -27,6 +30,7 @@ use voice_proto::{
 
 use super::{clients::PYTHON, *};
 use crate::{
+    front::Front,
     mesh::{eventually, free_port, own_redis},
     phone::loopback_client,
     redis::{Probe, Reply},
@@ -36,7 +40,7 @@ const DOORS: [&str; 2] = ["recording", "stream"];
 const SALES: &str = "+15553330000";
 
 /// A mesh whose assistant is as a file says.
-async fn assisted(door: &str, file: &str, options: Options) -> Mesh {
+pub(super) async fn assisted(door: &str, file: &str, options: Options) -> Mesh {
     let path = tempfile::Builder::new().suffix(".toml").tempfile().unwrap().into_temp_path().keep().unwrap();
     std::fs::write(&path, file).unwrap();
     let options = options.with("CALL_AUDIO", door).with("ASSISTANTS_FILE", path.display());
@@ -50,7 +54,7 @@ fn with_tools(tools: &str) -> String {
     )
 }
 
-fn called(reply: &str, name: &str, arguments: Value) -> Value {
+pub(super) fn called(reply: &str, name: &str, arguments: Value) -> Value {
     json!({ "when": QUESTION, "reply": reply, "tool_calls": [{ "name": name, "arguments": arguments }] })
 }
 
@@ -174,7 +178,26 @@ async fn the_model_dials_and_has_the_caller_dial() {
 #[derive(Clone, Default)]
 struct Shop {
     behaviour: Arc<Mutex<Behaviour>>,
-    called: Arc<Mutex<Vec<(CallToolRequest, Option<String>)>>>,
+    called: Arc<Mutex<Vec<ShopCall>>>,
+    /// How many of its answers nobody waits for any more, or are complete.
+    over: Arc<AtomicUsize>,
+}
+
+/// How it was called.
+#[derive(Clone, Debug)]
+struct ShopCall {
+    request: CallToolRequest,
+    token: Option<String>,
+    deadline: Option<String>,
+}
+
+/// Counts when an answer is dropped.
+struct UntilOver(Arc<AtomicUsize>);
+
+impl Drop for UntilOver {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -218,8 +241,10 @@ impl ToolService for Shop {
         &self,
         request: Request<CallToolRequest>,
     ) -> Result<Response<Self::CallToolStream>, Status> {
-        let token = request.metadata().get("authorization").map(|token| token.to_str().unwrap().to_owned());
-        self.called.lock().unwrap().push((request.into_inner(), token));
+        let header =
+            |name: &str| request.metadata().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (token, deadline) = (header("authorization"), header("grpc-timeout"));
+        self.called.lock().unwrap().push(ShopCall { token, deadline, request: request.into_inner() });
         let message = |payload| Ok(CallToolResponse { payload: Some(payload) });
         let progress = message(Payload::Progress(ToolProgress { spoken_text: "I am looking it up.".into() }));
         let result =
@@ -229,15 +254,25 @@ impl ToolService for Shop {
             Behaviour::Fails => return Err(Status::internal("the database has a secret problem")),
             Behaviour::Hangs => stream::iter([progress]).chain(stream::once(pending())).boxed(),
         };
-        Ok(Response::new(answer))
+        let guard = UntilOver(self.over.clone());
+        let answer = answer.map(move |message| {
+            let _held = &guard;
+            message
+        });
+        Ok(Response::new(answer.boxed()))
     }
 }
 
 /// A file whose assistant has the tools of a server.
 fn with_server(address: &str) -> String {
+    with_patience(address, 4)
+}
+
+/// The same, with so many seconds for each tool.
+fn with_patience(address: &str, seconds: u32) -> String {
     format!(
         "[default]\ntool_server = 'shop'\n\
-         [tool_servers.shop]\naddress = '{address}'\ntoken_env = 'SHOP_TOKEN'\ntimeout_seconds = 4\n"
+         [tool_servers.shop]\naddress = '{address}'\ntoken_env = 'SHOP_TOKEN'\ntimeout_seconds = {seconds}\n"
     )
 }
 
@@ -247,7 +282,7 @@ fn asks_for_an_order() -> Value {
         { "when": "state shipped", "reply": "Your order was shipped." },
         { "when": "TOOL_TIMEOUT", "reply": "I am sorry, that takes too long." },
         { "when": "TOOL_FAILED", "reply": "I am sorry, I cannot find out." },
-        { "when": "TOOL_UNAVAILABLE", "reply": "I am sorry, I cannot find out." },
+        { "when": "TOOL_UNAVAILABLE", "reply": "I am sorry, nobody is there to ask." },
     ])
 }
 
@@ -294,11 +329,14 @@ async fn an_operators_tool_answers_fails_and_hangs_and_the_call_goes_on() {
             "{door}: what the tool says"
         );
         let called = shop.called.lock().unwrap().clone();
-        let (first, token) = &called[0];
+        let ShopCall { request: first, token, .. } = &called[0];
         assert_eq!(serde_json::from_str::<Value>(&first.arguments).unwrap(), json!({ "number": "1234" }));
         assert_eq!(first.call_id, mesh.newest_call().await.unwrap());
         assert_eq!((first.caller_number.as_str(), called.len()), ("+15551110000", 4));
         assert_eq!(token.as_deref(), Some("Bearer only-for-the-shop"));
+        for call in &called {
+            assert_eq!(call.deadline.as_deref(), Some("4000000u"), "timeout_seconds, in microseconds");
+        }
         let chats = mesh.groq.chats().await.unwrap();
         let told = format!("{chats:?}");
         assert!(!told.contains("secret problem"), "what is the operator's to mend is not told to a model");
@@ -361,6 +399,82 @@ async fn a_tool_server_that_is_away_delays_no_start_and_costs_no_call() {
     let (caller, mut watch) = greeted(&mesh).await;
     ask(&caller, &mut watch).await;
     assert_eq!(replies(&watch).join(" "), ANSWER);
+}
+
+#[tokio::test]
+async fn a_tool_server_that_goes_away_while_it_works_or_before_is_unavailable_and_the_call_goes_on() {
+    for door in DOORS {
+        let shop = Shop { behaviour: Arc::new(Mutex::new(Behaviour::Hangs)), ..Shop::default() };
+        let (address, _serving) = shop.serve().await;
+        // Connections that were accepted outlive a listener, but not whoever passes them on.
+        let front = Front::open(vec![address.port()]).await.unwrap();
+        let options = Options::default().with("SHOP_TOKEN", "only-for-the-shop");
+        let file = with_patience(&format!("127.0.0.1:{}", front.port), 60);
+        let mesh = assisted(door, &file, options).await;
+        is_offered(&mesh).await;
+        mesh.groq.lines(asks_for_an_order()).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        caller.say(QUESTION).await.unwrap();
+        let is_called = async || (!shop.called.lock().unwrap().is_empty()).then_some(());
+        eventually(LIMIT, "a call of the tool", is_called).await.unwrap();
+        drop(front);
+        for _ in 0..2 {
+            let outcome = watch.until(LIMIT, ended).await.unwrap();
+            assert_eq!(outcome, (ToolOutcome::Failed, "TOOL_UNAVAILABLE".to_owned()), "{door}");
+            let said = watch.until(LIMIT, started(PlaybackKind::Reply)).await.unwrap();
+            assert_eq!(said, "I am sorry, nobody is there to ask.", "{door}");
+            watch.until(LIMIT, listening).await.unwrap();
+            caller.say(QUESTION).await.unwrap();
+        }
+        watch.until(LIMIT, ended).await.unwrap();
+        watch.until(LIMIT, listening).await.unwrap();
+        assert_eq!(shop.called.lock().unwrap().len(), 1, "{door}: none is repeated");
+        mesh.groq.script(&[(QUESTION, ANSWER)]).await.unwrap();
+        ask(&caller, &mut watch).await;
+        assert!(replies(&watch).join(" ").ends_with(ANSWER), "{door}: {:?}", replies(&watch));
+    }
+}
+
+#[tokio::test]
+async fn a_tool_whose_caller_speaks_or_hangs_up_is_cancelled_at_its_server() {
+    for door in DOORS {
+        let shop = Shop::default();
+        let (address, _serving) = shop.serve().await;
+        let options = Options::default().with("SHOP_TOKEN", "only-for-the-shop");
+        // So that it is not the deadline that ends anything.
+        let mesh = assisted(door, &with_patience(&address.to_string(), 60), options).await;
+        is_offered(&mesh).await;
+        mesh.groq.lines(asks_for_an_order()).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        let under_way = async |count: usize| {
+            let is_called = async || (shop.called.lock().unwrap().len() == count).then_some(());
+            eventually(LIMIT, "a call of the tool", is_called).await.unwrap();
+            assert_eq!(shop.over.load(Ordering::Relaxed), count - 1, "{door}: it is waited for");
+        };
+        let over = async |count: usize| {
+            let is_over = async || (shop.over.load(Ordering::Relaxed) == count).then_some(());
+            eventually(LIMIT, "the end of the tool at its server", is_over).await.unwrap();
+        };
+        *shop.behaviour.lock().unwrap() = Behaviour::Hangs;
+        caller.say(QUESTION).await.unwrap();
+        under_way(1).await;
+        watch.until(LIMIT, started(PlaybackKind::Filler)).await.unwrap();
+        *shop.behaviour.lock().unwrap() = Behaviour::Answers;
+        caller.say(QUESTION).await.unwrap();
+        let outcome = watch.until(LIMIT, ended).await.unwrap();
+        assert_eq!(outcome, (ToolOutcome::Cancelled, String::new()), "{door}");
+        assert_eq!(watch.until(LIMIT, ended).await.unwrap().0, ToolOutcome::Done, "{door}");
+        over(2).await;
+        watch.until(LIMIT, listening).await.unwrap();
+        let told = format!("{:?}", mesh.groq.chats().await.unwrap().last().unwrap());
+        assert!(told.contains("Whether it was done is not known."), "{door}: {told}");
+        *shop.behaviour.lock().unwrap() = Behaviour::Hangs;
+        caller.say(QUESTION).await.unwrap();
+        under_way(3).await;
+        caller.hang_up().await.unwrap();
+        watch.to_end(LIMIT).await.unwrap();
+        over(3).await;
+    }
 }
 
 #[tokio::test]
