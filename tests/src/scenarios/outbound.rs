@@ -112,37 +112,69 @@ async fn busy_no_answer_and_failure_are_ends_of_their_own_and_ringing_can_be_giv
     expect_clean(&mesh).await;
 }
 
+/// A machine's words, its pause and its tone.
+const MACHINE_SAYS_MS: u32 = 2_500;
+const PAUSE_AND_TONE_MS: u32 = 700;
+
+const MESSAGE: &str = "Please call us back. Your table is ready.";
+
+/// When whoever answered first heard a sound of ours, in milliseconds after the answer.
+async fn first_heard_ms(callee: &Caller) -> Option<usize> {
+    let heard = voice_audio::wav::read(&callee.heard().await.unwrap()).unwrap();
+    let first = heard.samples.iter().position(|sample| sample.abs() > 0.02);
+    first.map(|sample| sample * 1_000 / heard.sample_rate_hertz as usize)
+}
+
 #[tokio::test]
-async fn a_machine_is_left_a_message_or_hung_up_on_and_a_person_is_greeted() {
-    let mesh = dialling_mesh(Options::default()).await;
-    let telephones =
-        json!({ "+15550000001": { "says_ms": 2_500, "beep": true }, "+15550000002": { "says_ms": 600 } });
-    mesh.phone.telephones(telephones).await.unwrap();
-    let message = PlaceCallRequest {
-        voicemail_policy: VoicemailPolicy::LeaveMessage.into(),
-        voicemail_message: "Please call us back. Your table is ready.".into(),
-        ..order("message", "+15550000001")
-    };
-    let silent = PlaceCallRequest {
-        voicemail_policy: VoicemailPolicy::HangUp.into(),
-        ..order("hang up", "+15550000001")
-    };
-    for (order, spoken) in [(message, true), (silent.clone(), false)] {
-        let call = place(&mesh, order).await.unwrap();
-        let mut watch = mesh.watch(&call.call_id).await.unwrap();
-        assert_eq!(watch.until(LIMIT, answerer).await.unwrap(), Answerer::Machine);
-        if spoken {
-            watch.until(LIMIT, finished(PlaybackKind::Voicemail)).await.unwrap();
+async fn a_machine_is_left_a_message_after_its_tone_or_hung_up_on_and_a_person_is_greeted() {
+    for door in DOORS {
+        let mesh = dialling_mesh(Options::default().with("CALL_AUDIO", door)).await;
+        let machine = json!({ "says_ms": MACHINE_SAYS_MS, "beep": true });
+        let telephones = json!({ "+15550000001": machine, "+15550000002": machine,
+            "+15550000003": { "says_ms": 600 } });
+        mesh.phone.telephones(telephones).await.unwrap();
+        let message = PlaceCallRequest {
+            voicemail_policy: VoicemailPolicy::LeaveMessage.into(),
+            voicemail_message: MESSAGE.into(),
+            ..order("message", "+15550000001")
+        };
+        let silent = PlaceCallRequest {
+            voicemail_policy: VoicemailPolicy::HangUp.into(),
+            ..order("hang up", "+15550000002")
+        };
+        for (order, spoken) in [(message, MESSAGE), (silent.clone(), "")] {
+            let call = place(&mesh, order.clone()).await.unwrap();
+            let mut watch = mesh.watch(&call.call_id).await.unwrap();
+            assert_eq!(watch.until(LIMIT, answerer).await.unwrap(), Answerer::Machine);
+            watch.to_end(LIMIT).await.unwrap();
+            assert_eq!(read(&mesh, &call.call_id).await.end_reason(), EndReason::Voicemail);
+            let events = watch.seen.iter().filter_map(|event| event.event.as_ref());
+            let said: Vec<_> = events.clone().filter_map(started(PlaybackKind::Voicemail)).collect();
+            assert_eq!(said.join(" "), spoken, "{door}");
+            assert_eq!(events.filter_map(finished(PlaybackKind::Voicemail)).count(), said.len(), "{door}");
+            let machines = mesh.phone.called(&order.to_number).await.unwrap();
+            match first_heard_ms(&machines[0]).await {
+                Some(at) => {
+                    assert!(!spoken.is_empty(), "{door}: it heard something after {at} ms");
+                    let tone_ends = (MACHINE_SAYS_MS + PAUSE_AND_TONE_MS) as usize;
+                    assert!(at >= tone_ends, "{door}: {at} ms is before its tone has ended");
+                }
+                None => assert_eq!(spoken, "", "{door}: it heard nothing"),
+            }
         }
-        watch.to_end(LIMIT).await.unwrap();
-        assert_eq!(read(&mesh, &call.call_id).await.end_reason(), EndReason::Voicemail);
+        let requests = mesh.groq.requests().await.unwrap();
+        for sentence in ["Please call us back.", "Your table is ready."] {
+            let is_spoken = requests.iter().any(|request| request.to_string().contains(sentence));
+            assert!(is_spoken, "{door}: {sentence}");
+        }
+        let person =
+            PlaceCallRequest { to_number: "+15550000003".into(), request_id: "person".into(), ..silent };
+        let call = place(&mesh, person).await.unwrap();
+        let mut watch = mesh.watch(&call.call_id).await.unwrap();
+        assert_eq!(watch.until(LIMIT, answerer).await.unwrap(), Answerer::Human);
+        watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
+        expect_clean(&mesh).await;
     }
-    let person = PlaceCallRequest { to_number: "+15550000002".into(), request_id: "person".into(), ..silent };
-    let call = place(&mesh, person).await.unwrap();
-    let mut watch = mesh.watch(&call.call_id).await.unwrap();
-    assert_eq!(watch.until(LIMIT, answerer).await.unwrap(), Answerer::Human);
-    watch.until(LIMIT, finished(PlaybackKind::Greeting)).await.unwrap();
-    expect_clean(&mesh).await;
 }
 
 fn answerer(event: &Event) -> Option<Answerer> {
