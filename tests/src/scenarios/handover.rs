@@ -10,7 +10,10 @@ use voice_proto::relay::v1::{
 };
 use voice_server::status::reason_of;
 
-use super::*;
+use super::{
+    tools::{assisted, called},
+    *,
+};
 use crate::mesh::eventually;
 
 /// The other leg is the platform's, whichever way the caller's audio goes.
@@ -131,6 +134,38 @@ async fn without_words_the_caller_s_number_is_told_by_the_assistant() {
     let requests = mesh.groq.requests().await.unwrap();
     let told = requests.iter().find(|request| request.to_string().contains("You have a call from"));
     assert!(told.is_some_and(|request| request.to_string().contains("one five five")), "{requests:?}");
+}
+
+#[tokio::test]
+async fn the_model_has_a_colleague_told_who_calls_before_it_joins_them() {
+    for door in DOORS {
+        let file = format!(
+            "[default]\ntools = ['transfer_call']\n[default.transfer_targets]\n\
+             sales = {{ number = '{SALES}', announcement = 'A call from {{caller}} about an order.' }}\n"
+        );
+        let mesh = assisted(door, &file, Options::default()).await;
+        let asked = called("I am asking my colleague.", "transfer_call", json!({ "target": "sales" }));
+        mesh.groq.lines(json!([asked])).await.unwrap();
+        let (caller, mut watch) = greeted(&mesh).await;
+        caller.say(QUESTION).await.unwrap();
+        let sales = target(&mesh).await;
+        watch.until(LIMIT, connected).await.unwrap();
+        let view = sales.view().await.unwrap();
+        assert!(is_told(&view), "{door}: {view}");
+        assert_eq!(view["playbacks"].as_array().unwrap().len(), 1, "{door}: told once: {view}");
+        assert_eq!(view["playbacks"][0]["ended_by"], "end", "{door}: told all: {view}");
+        assert_eq!(view["connected_to"]["params"]["call_id"], caller.leg_id.as_str(), "{door}");
+        let heard = voice_audio::wav::read(&sales.heard().await.unwrap()).unwrap();
+        assert!(heard.samples.iter().any(|sample| sample.abs() > 0.05), "{door}: nothing was heard");
+        let requests = mesh.groq.requests().await.unwrap();
+        let spoken = |words: &str| requests.iter().any(|request| request.to_string().contains(words));
+        assert!(
+            spoken("A call from") && spoken("one five five") && spoken("about an order."),
+            "{requests:?}"
+        );
+        assert_eq!(replies(&watch), ["I am asking my colleague."]);
+        expect_clean(&mesh).await;
+    }
 }
 
 #[tokio::test]
