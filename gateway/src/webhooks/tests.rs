@@ -10,6 +10,12 @@ const FORM_SIGNATURE: &str = "+jE8+fignB/kuqKhCncmXApEHWE=";
 const JSON: &str = r#"{"event_type":"calling.call.stream"}"#;
 const JSON_SHA1: &str = "ecaf12af93088fe306ac80decbb2e40c0d291e8f";
 const JSON_SHA256: &str = "dece04c08bf628424f8157188c6e569bd986d7216684bc2cd4260d3118f11a5b";
+const JSON_DIGEST: &str = "4a7500b77535a408bfdd544777e180b5fa3eab5a4f59718aa0d031aab63a7bb1";
+/// Of the address alone, with that digest in it.
+const DIGEST_SIGNATURE: &str = "mL6+ghnaHBrhmVzfcCe3g0OXEqA=";
+/// The same for the body `{}`.
+const OTHER_DIGEST: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+const OTHER_SIGNATURE: &str = "3rBY3n/BzassEMmDWp6vVzHNOCo=";
 
 fn webhooks(base_url: &str) -> Webhooks {
     Webhooks::new(Some(KEY.into()), base_url)
@@ -85,6 +91,21 @@ fn a_signed_body_is_believed_and_whoever_shows_the_stronger_signature_is_held_to
     assert!(json(&fresh(), &[sha1], "/hook?x=2", JSON).is_err());
     assert!(json(&fresh(), &[sha1], path, "{}").is_err());
     assert_eq!(json(&fresh(), &[sha1], path, JSON).unwrap().query["x"], "1");
+}
+
+#[test]
+fn a_body_whose_digest_is_in_the_signed_address_is_believed_and_no_other_body() {
+    let fresh = || webhooks("https://example.com");
+    let path = format!("/hook?x=1&bodySHA256={JSON_DIGEST}");
+    let signed = [("x-signalwire-signature", DIGEST_SIGNATURE)];
+    assert_eq!(json(&fresh(), &signed, &path, JSON).unwrap().query["x"], "1");
+    assert!(json(&fresh(), &signed, &path, "{}").is_err(), "the digest is that of another body");
+    let other = format!("/hook?x=1&bodySHA256={OTHER_DIGEST}");
+    assert!(json(&fresh(), &signed, &other, "{}").is_err(), "the address is not the one that was signed");
+    let other_signed = [("x-signalwire-signature", OTHER_SIGNATURE)];
+    assert!(json(&fresh(), &other_signed, &other, "{}").is_ok());
+    assert!(json(&fresh(), &other_signed, &other, JSON).is_err(), "an address alone vouches for no body");
+    assert!(json(&fresh(), &signed, "/hook?x=1", JSON).is_err());
 }
 
 #[test]
