@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use voice_call::Refusal;
+use voice_server::Unreadable;
 
 /// Why a request about calls cannot be answered.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +55,9 @@ pub enum Error {
     /// A stream was configured twice.
     #[error("payload: only the first message may be the config")]
     RepeatedConfig,
-    /// A message of a stream is larger than the process takes.
-    #[error("{0}")]
-    TooLarge(String),
+    /// A message of a stream cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// A stream has fallen silent.
     #[error("no message came for too long; close the requests to hang up")]
     IdleTimeout,

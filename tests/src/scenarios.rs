@@ -32,6 +32,7 @@ mod streamed;
 mod streams;
 mod tools;
 mod transcribe;
+mod unreadable;
 
 use std::{path::Path, process::Stdio, time::Duration};
 

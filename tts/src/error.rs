@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use voice_clips::ClipsError;
+use voice_server::Unreadable;
 
 /// Why there is no speech.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +25,9 @@ pub enum Error {
     /// A stream of text has fallen silent.
     #[error("no message came for {0:?}; close the stream when the text is complete")]
     Idle(Duration),
-    /// A message of a stream is larger than the process takes.
-    #[error("{0}")]
-    TooLarge(String),
+    /// A message of a stream cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// No engine could speak.
     #[error("no engine can speak at the moment")]
     Unavailable,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use voice_jobs::{JobFailure, JobsError};
+use voice_server::Unreadable;
 
 /// Why a turn has failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,9 +70,9 @@ pub enum Error {
     /// The client went away in the middle of a stream.
     #[error("the stream was broken off: {0}")]
     BrokenOff(String),
-    /// A message of a stream is larger than the process takes.
-    #[error("{0}")]
-    TooLarge(String),
+    /// A message of a stream cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// A turn, or a part of one, has failed.
     #[error(transparent)]
     Turn(#[from] TurnError),

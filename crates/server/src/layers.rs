@@ -41,6 +41,7 @@ use crate::{
     status::{Reason, ServiceError, code_in, code_name, into_status, reason},
     telemetry, timeout,
     trace::TraceContext,
+    unreadable::Unreadable,
 };
 
 /// Health is for load balancers, which carry no token.
@@ -251,31 +252,25 @@ fn header<'a>(request: &'a Request<Body>, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// What tonic says of a request that ended too early, as it is on the wire.
-const NO_MESSAGE: &str = "Missing%20request%20message.";
-
-#[derive(Debug, thiserror::Error)]
-#[error("the request ended before its message came")]
-struct MissingMessage;
-
-impl ServiceError for MissingMessage {
-    fn reason(&self) -> Reason {
-        reason::MISSING_MESSAGE
-    }
-}
-
-/// What the router says of a method that it does not know, and tonic of a missing message, comes without a reason.
+/// What the router says of a method that it does not know, and tonic of a message that it cannot read, comes without a
+/// reason.
 fn explained(response: Response<Body>, unknown_path: Option<String>) -> Response<Body> {
     let headers = response.headers();
     if headers.contains_key("grpc-status-details-bin") {
         return response;
     }
-    match (code_in(headers), unknown_path) {
-        (Code::Unimplemented, Some(path)) => into_status(&UnknownMethod(path)).into_http(),
-        (Code::Internal, _) if headers.get(Status::GRPC_MESSAGE).is_some_and(|text| text == NO_MESSAGE) => {
-            into_status(&MissingMessage).into_http()
+    let Some(status) = Status::from_header_map(headers) else { return response };
+    match (Unreadable::of(&status), unknown_path) {
+        (Some(unreadable), _) => {
+            let mut told = into_status(&unreadable);
+            // Such as which compressions there are.
+            *told.metadata_mut() = status.metadata().clone();
+            told.into_http()
         }
-        _ => response,
+        (None, Some(path)) if status.code() == Code::Unimplemented => {
+            into_status(&UnknownMethod(path)).into_http()
+        }
+        (None, _) => response,
     }
 }
 

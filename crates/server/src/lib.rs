@@ -16,7 +16,9 @@ pub mod telemetry;
 mod timeout;
 mod tls;
 pub mod trace;
+mod unreadable;
 
 pub use layers::Deadline;
 pub use server::{Health, Server, ServerConfig, announce};
 pub use tls::{PemIdentity, Tls, identity_from_env};
+pub use unreadable::Unreadable;

@@ -71,6 +71,8 @@ pub mod reason {
         INVALID_FIELD: InvalidArgument;
         /// A request came without its message.
         MISSING_MESSAGE: InvalidArgument;
+        /// A message is not of the form that the contract gives it.
+        MALFORMED_MESSAGE: InvalidArgument;
         /// A stream began with something else than its configuration.
         MISSING_CONFIG: InvalidArgument;
         /// A stream was configured twice.
@@ -93,6 +95,8 @@ pub mod reason {
         STREAMS_AT_LIMIT: ResourceExhausted, retry 1000;
         /// A message is larger than the process takes.
         MESSAGE_TOO_LARGE: ResourceExhausted;
+        /// A message is compressed.
+        COMPRESSION_UNSUPPORTED: Unimplemented;
         /// The process is being stopped, and time is up for what still went on.
         STOPPING: Unavailable, retry 1000;
         /// There is no such RPC here.

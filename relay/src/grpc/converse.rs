@@ -12,12 +12,13 @@ use futures::{Stream, StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use metrics::Histogram;
 use tokio::sync::oneshot;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use voice_ledger::Owner;
 use voice_proto::relay::v1::{
     CallerAudio, ClearAudio, ConversationStarted, ConverseConfig, ConverseRequest, ConverseResponse,
     DigitPressed, PlayoutMark, converse_request::Payload, converse_response,
 };
+use voice_server::Unreadable;
 
 use super::{Api, asks, audio, convert, watch};
 use crate::{
@@ -170,10 +171,10 @@ impl Stream for Received {
             Some(Ok(ConverseRequest { payload })) => {
                 to_event(payload, self.format, &self.way).unwrap_or_else(LegEvent::Refused)
             }
-            Some(Err(status)) if status.code() == Code::ResourceExhausted => {
-                LegEvent::Refused(Error::TooLarge(status.message().to_owned()))
-            }
-            Some(Err(_)) => LegEvent::Broken,
+            Some(Err(status)) => match Unreadable::of(&status) {
+                Some(unreadable) => LegEvent::Refused(unreadable.into()),
+                None => LegEvent::Broken,
+            },
             None => return Poll::Ready(None),
         };
         if matches!(event, LegEvent::Refused(_) | LegEvent::Broken) {

@@ -6,7 +6,7 @@ use tonic::Status;
 use voice_call::Refusal;
 use voice_server::status::{
     Reason, Retry, ServiceError, into_status,
-    reason::{IDLE_TIMEOUT, INVALID_FIELD, MESSAGE_TOO_LARGE, MISSING_CONFIG, REPEATED_CONFIG},
+    reason::{IDLE_TIMEOUT, INVALID_FIELD, MISSING_CONFIG, REPEATED_CONFIG},
 };
 
 use crate::{error::Error, reason};
@@ -30,7 +30,7 @@ impl ServiceError for Error {
             Self::Draining => reason::RELAY_DRAINING,
             Self::MissingConfig => MISSING_CONFIG,
             Self::RepeatedConfig => REPEATED_CONFIG,
-            Self::TooLarge(_) => MESSAGE_TOO_LARGE,
+            Self::Unreadable(error) => error.reason(),
             Self::IdleTimeout => IDLE_TIMEOUT,
             Self::MediaTokenRefused => reason::MEDIA_TOKEN_REFUSED,
             Self::CallElsewhere { .. } => reason::CALL_ELSEWHERE,
@@ -55,7 +55,7 @@ impl ServiceError for Error {
             | Self::TokenCallsAtLimit
             | Self::CallerAtLimit { .. }
             | Self::Draining
-            | Self::TooLarge(_)
+            | Self::Unreadable(_)
             | Self::IdleTimeout
             | Self::MediaTokenRefused
             | Self::AudioOnly

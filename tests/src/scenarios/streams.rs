@@ -41,6 +41,9 @@ const REDELIVERY: Duration = Duration::from_millis(1_500);
 /// Every process's last words to a stream are said by then.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// What no message begins with: there is no wire type 7.
+pub(super) const GARBAGE: &[u8] = &[0x07];
+
 /// As large as no message may be.
 const MAX_MESSAGE_KB: usize = 64;
 
@@ -51,11 +54,13 @@ enum Cell {
     Ends(Code, &'static str),
     /// Nobody is there any more to be told.
     Left,
+    /// It is as if it had not happened.
+    Ignored,
     /// It cannot happen, and why.
     Never(&'static str),
 }
 
-use Cell::{Ends, Left, Never};
+use Cell::{Ends, Ignored, Left, Never};
 
 const OK: Cell = Ends(Code::Ok, "");
 const LATE: Cell = Ends(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
@@ -65,21 +70,23 @@ const KILLED: Cell = Ends(Code::Unknown, "");
 const EMPTY: Cell = Ends(Code::InvalidArgument, "MISSING_MESSAGE");
 const FIRST: Cell = Ends(Code::InvalidArgument, "MISSING_CONFIG");
 const TWICE: Cell = Ends(Code::InvalidArgument, "REPEATED_CONFIG");
+const NONSENSE: Cell = Ends(Code::InvalidArgument, "MALFORMED_MESSAGE");
 const LARGE: Cell = Ends(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
-const ONE: Cell = Never("its one request is all that is ever sent, and closes that side");
+const ONE: Cell =
+    Never("it begins once its one request has closed that side, and no message but the first counts");
 
 /// Who has to end it while a process is drained: a call that is live says goodbye, a text that is complete is spoken to
 /// its end; what a client keeps open is cut when time is up.
 #[rustfmt::skip]
 const TABLE: [(Row, [Cell; Column::ALL.len()]); 7] = [
-    //                             half-closed  cancelled  late  late, unread  cut off  unread  drained  killed  empty  data first  config twice  large
-    (rows::WATCH_CALL,           [ ONE,         Left,      LATE, LATE,         Left,    Left,   OK,      KILLED, EMPTY, ONE,        ONE,          LARGE ]),
-    (rows::CONVERSE,             [ OK,          Left,      LATE, LATE,         Left,    Left,   OK,      KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
-    (rows::TRANSCRIBE,           [ OK,          Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
-    (rows::PROCESS_TURN,         [ OK,          Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
-    (rows::WATCH_JOB,            [ ONE,         Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, EMPTY, ONE,        ONE,          LARGE ]),
-    (rows::SYNTHESIZE,           [ ONE,         Left,      LATE, LATE,         Left,    Left,   OK,      KILLED, EMPTY, ONE,        ONE,          LARGE ]),
-    (rows::STREAMING_SYNTHESIZE, [ OK,          Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,        LARGE ]),
+    //                             half-closed  cancelled  late  late, unread  cut off  unread  drained  killed  empty  data first  first twice  garbage   large
+    (rows::WATCH_CALL,           [ ONE,         Left,      LATE, LATE,         Left,    Left,   OK,      KILLED, EMPTY, ONE,        Ignored,     NONSENSE, LARGE ]),
+    (rows::CONVERSE,             [ OK,          Left,      LATE, LATE,         Left,    Left,   OK,      KILLED, FIRST, FIRST,      TWICE,       NONSENSE, LARGE ]),
+    (rows::TRANSCRIBE,           [ OK,          Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,       NONSENSE, LARGE ]),
+    (rows::PROCESS_TURN,         [ OK,          Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,       NONSENSE, LARGE ]),
+    (rows::WATCH_JOB,            [ ONE,         Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, EMPTY, ONE,        Ignored,     NONSENSE, LARGE ]),
+    (rows::SYNTHESIZE,           [ ONE,         Left,      LATE, LATE,         Left,    Left,   OK,      KILLED, EMPTY, ONE,        Ignored,     NONSENSE, LARGE ]),
+    (rows::STREAMING_SYNTHESIZE, [ OK,          Left,      LATE, LATE,         Left,    Left,   STOPPED, KILLED, FIRST, FIRST,      TWICE,       NONSENSE, LARGE ]),
 ];
 
 /// Streams without a row.
@@ -157,11 +164,11 @@ async fn a_client_that_only_stops_reading_still_has_its_stream() {
 impl Cell {
     fn allows(self, told: Option<&Result<(), Status>>) -> bool {
         match (self, told) {
-            (Ends(Code::Ok, _), Some(Ok(()))) | (Left, None) => true,
+            (Ends(Code::Ok, _), Some(Ok(()))) | (Left | Ignored, None) => true,
             (Ends(code, reason), Some(Err(status))) => {
                 code == status.code() && reason == reason_of(status).unwrap_or_default()
             }
-            (Ends(..) | Left | Never(_), _) => false,
+            (Ends(..) | Left | Ignored | Never(_), _) => false,
         }
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_stream::stream;
 use futures::Stream;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use voice_proto::tts::v1::{StreamingSynthesizeRequest, streaming_synthesize_request::Payload};
+use voice_server::Unreadable;
 
 use super::convert;
 use crate::{
@@ -36,11 +37,13 @@ pub(super) fn of(
         loop {
             let request = match tokio::time::timeout(IDLE, requests.message()).await {
                 Ok(Ok(Some(request))) => request,
-                Ok(Err(status)) if status.code() == Code::ResourceExhausted => {
-                    yield Err(Error::TooLarge(status.message().to_owned()));
+                Ok(Ok(None)) => return,
+                Ok(Err(status)) => {
+                    if let Some(unreadable) = Unreadable::of(&status) {
+                        yield Err(unreadable.into());
+                    }
                     return;
                 }
-                Ok(Ok(None) | Err(_)) => return,
                 Err(_) => {
                     yield Err(Error::Idle(IDLE));
                     return;

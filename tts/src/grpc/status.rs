@@ -3,7 +3,7 @@
 use tonic::Status;
 use voice_server::status::{
     Reason, ServiceError, into_status,
-    reason::{IDLE_TIMEOUT, INTERNAL, INVALID_FIELD, MESSAGE_TOO_LARGE, MISSING_CONFIG, REPEATED_CONFIG},
+    reason::{IDLE_TIMEOUT, INTERNAL, INVALID_FIELD, MISSING_CONFIG, REPEATED_CONFIG},
 };
 
 use crate::{error::Error, reason::SPEECH_UNAVAILABLE};
@@ -15,7 +15,7 @@ impl ServiceError for Error {
             Self::MissingConfig => MISSING_CONFIG,
             Self::RepeatedConfig => REPEATED_CONFIG,
             Self::Idle(_) => IDLE_TIMEOUT,
-            Self::TooLarge(_) => MESSAGE_TOO_LARGE,
+            Self::Unreadable(error) => error.reason(),
             Self::Unavailable => SPEECH_UNAVAILABLE,
             Self::Clips(_) => INTERNAL,
         }
@@ -25,7 +25,7 @@ impl ServiceError for Error {
         match self {
             Self::InvalidField { field, .. } => Some(field),
             Self::MissingConfig | Self::RepeatedConfig => Some("payload"),
-            Self::Idle(_) | Self::TooLarge(_) | Self::Unavailable | Self::Clips(_) => None,
+            Self::Idle(_) | Self::Unreadable(_) | Self::Unavailable | Self::Clips(_) => None,
         }
     }
 }

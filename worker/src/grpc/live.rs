@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_stream::try_stream;
 use futures::{Stream, StreamExt as _};
 use tokio::{sync::mpsc, time::Instant};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use voice_jobs::Progress;
 use voice_proto::worker::v1::{
     self as pb, process_turn_request, process_turn_response::Event, transcribe_request,
 };
+use voice_server::Unreadable;
 
 use self::convert::{TranscribeConfig, TurnConfig};
 use super::convert::to_tool_call;
@@ -166,10 +167,10 @@ fn inputs<T: Send + 'static>(
             let message = "a message has to hold something".to_owned();
             Err(Error::InvalidField { field: "payload", message })
         }),
-        Err(status) if status.code() == Code::ResourceExhausted => {
-            Err(Error::TooLarge(status.message().to_owned()))
-        }
-        Err(status) => Err(Error::BrokenOff(status.message().to_owned())),
+        Err(status) => Err(match Unreadable::of(&status) {
+            Some(unreadable) => unreadable.into(),
+            None => Error::BrokenOff(status.message().to_owned()),
+        }),
     })
 }
 

@@ -6,7 +6,7 @@ use tonic::Status;
 use voice_jobs::JobsError;
 use voice_server::status::{
     Reason, Retry, ServiceError, into_status,
-    reason::{IDLE_TIMEOUT, INTERNAL, INVALID_FIELD, MESSAGE_TOO_LARGE, MISSING_CONFIG, REPEATED_CONFIG},
+    reason::{IDLE_TIMEOUT, INTERNAL, INVALID_FIELD, MISSING_CONFIG, REPEATED_CONFIG},
 };
 
 use crate::{
@@ -32,7 +32,7 @@ impl ServiceError for Error {
             Self::UtteranceTooLong(_) => UTTERANCE_TOO_LONG,
             Self::Idle(_) => IDLE_TIMEOUT,
             Self::BrokenOff(_) => STREAM_BROKEN_OFF,
-            Self::TooLarge(_) => MESSAGE_TOO_LARGE,
+            Self::Unreadable(error) => error.reason(),
             Self::Turn(error) => of_turn(error),
             Self::Queue(_) => QUEUE_UNAVAILABLE,
         }
@@ -49,7 +49,7 @@ impl ServiceError for Error {
             | Self::Queue(_)
             | Self::Idle(_)
             | Self::BrokenOff(_)
-            | Self::TooLarge(_)
+            | Self::Unreadable(_)
             | Self::Turn(_) => None,
         }
     }

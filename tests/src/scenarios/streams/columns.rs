@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tonic::{Status, transport::Endpoint};
 
-use super::{Duration, MAX_MESSAGE_KB, RELEASE, Stage, raw::Exchange, rows::Row};
+use super::{Duration, GARBAGE, MAX_MESSAGE_KB, RELEASE, Stage, raw::Exchange, rows::Row};
 use crate::{front::Front, mesh::eventually};
 
 /// How a stream ended for its client.
@@ -39,12 +39,13 @@ pub(super) enum Column {
     Killed,
     Empty,
     DataFirst,
-    ConfigTwice,
+    FirstTwice,
+    Garbage,
     Large,
 }
 
 impl Column {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::HalfClosed,
         Self::Cancelled,
         Self::Late,
@@ -55,7 +56,8 @@ impl Column {
         Self::Killed,
         Self::Empty,
         Self::DataFirst,
-        Self::ConfigTwice,
+        Self::FirstTwice,
+        Self::Garbage,
         Self::Large,
     ];
 
@@ -71,10 +73,9 @@ impl Column {
             Self::Killed => killed(stage, row).await,
             Self::Empty => sent(stage, row, Vec::new()).await,
             Self::DataFirst => sent(stage, row, stage.messages(row, 1..2)).await,
-            Self::ConfigTwice => {
-                sent(stage, row, [stage.messages(row, 0..1), stage.messages(row, 0..1)].concat()).await
-            }
-            Self::Large => large(stage, row).await,
+            Self::FirstTwice => first_twice(stage, row).await,
+            Self::Garbage => amid(stage, row, Bytes::from_static(GARBAGE)).await,
+            Self::Large => amid(stage, row, Bytes::from(vec![0; MAX_MESSAGE_KB * 1_024 + 1])).await,
         }
     }
 }
@@ -187,14 +188,32 @@ async fn killed(stage: &mut Stage, row: &Row) -> Told {
     Some(told)
 }
 
-/// The client sends a message that is too large, in mid-stream where it can.
-async fn large(stage: &Stage, row: &Row) -> Told {
-    let large = Bytes::from(vec![0; MAX_MESSAGE_KB * 1_024 + 1]);
+/// The client sends what is a first message once more. Where one request is all there is, the second is another one, which
+/// would be refused if anybody read it.
+async fn first_twice(stage: &Stage, row: &Row) -> Told {
+    let mut messages = stage.messages(row, 0..1);
+    if row.takes_more {
+        messages.extend(stage.messages(row, 0..1));
+        return sent(stage, row, messages).await;
+    }
+    messages.push(Bytes::new());
+    let channel = stage.endpoint(row).connect().await.unwrap();
+    match Exchange::ask(&channel, row.rpc, messages, None).await {
+        Ok(mut exchange) => match exchange.next().await {
+            Ok(Some(_)) => None,
+            ended => Some(ended.map(drop)),
+        },
+        Err(status) => Some(Err(status)),
+    }
+}
+
+/// The client sends a message that is not to be, in mid-stream where it can.
+async fn amid(stage: &Stage, row: &Row, message: Bytes) -> Told {
     if !row.takes_more {
-        return sent(stage, row, vec![large]).await;
+        return sent(stage, row, vec![message]).await;
     }
     let exchange = stage.talking(row, stage.endpoint(row), None).await.unwrap();
-    exchange.send(large).await.unwrap();
+    exchange.send(message).await.unwrap();
     Some(exchange.end().await)
 }
 
