@@ -1,5 +1,5 @@
 //! What happened in one call, in order, for any number of watchers. Each reads at its own pace from the same log,
-//! so a slow one delays nobody and misses nothing.
+//! so a slow one delays nobody, and is told if what it would read next is not kept any more.
 
 use std::{
     collections::VecDeque,

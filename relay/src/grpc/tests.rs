@@ -1,6 +1,6 @@
 //! The API over a registry that is filled by hand.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use tonic::Code;
@@ -135,24 +135,50 @@ async fn watched(api: &Api, after_sequence: i64) -> (Vec<i64>, Option<Status>) {
     (sequences, None)
 }
 
+/// The oldest event that is kept, as a status tells it.
+fn first_kept(status: &Status) -> String {
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((status.code(), info.reason.as_str()), (Code::OutOfRange, "EVENTS_GONE"));
+    let known: Vec<_> = info.metadata.into_iter().collect();
+    let [(key, sequence)] = known.try_into().unwrap();
+    assert_eq!(key, "first_sequence");
+    sequence
+}
+
+fn push(record: &CallRecord, count: usize) {
+    for _ in 0..count {
+        record.journal.push(Timestamp::now(), Notice::SpeechStarted, Vec::new());
+    }
+}
+
 #[tokio::test]
 async fn a_watcher_who_asks_for_events_that_are_gone_is_told_from_where_he_can_watch() {
     let api = api(1);
     let record = api.registry.find("call-1").unwrap();
-    let pushed = KEPT as i64 + 5;
-    for _ in 0..pushed {
-        record.journal.push(Timestamp::now(), Notice::SpeechStarted, Vec::new());
-    }
+    push(&record, KEPT + 5);
     record.journal.close();
     let (sequences, status) = watched(&api, 0).await;
-    let status = status.unwrap();
-    let info = status.get_details_error_info().unwrap();
-    assert_eq!((status.code(), info.reason.as_str(), sequences.len()), (Code::OutOfRange, "EVENTS_GONE", 0));
-    let known: BTreeMap<_, _> = info.metadata.into_iter().collect();
-    assert_eq!(known, BTreeMap::from([("first_sequence".to_owned(), "6".to_owned())]));
+    assert_eq!((sequences.len(), first_kept(&status.unwrap()).as_str()), (0, "6"));
     // What he is told is right: from there on nothing is missing, and one earlier something is.
     let (sequences, status) = watched(&api, 5).await;
     assert!(status.is_none());
-    assert_eq!(sequences, (6..=pushed).collect::<Vec<_>>());
+    assert_eq!(sequences, (6..=KEPT as i64 + 5).collect::<Vec<_>>());
     assert!(watched(&api, 4).await.1.is_some());
+}
+
+#[tokio::test]
+async fn a_watcher_who_falls_too_far_behind_is_told_in_mid_stream_from_where_he_can_watch() {
+    let api = api(1);
+    let record = api.registry.find("call-1").unwrap();
+    push(&record, 1);
+    let request = WatchCallRequest { call_id: "call-1".into(), after_sequence: 0 };
+    let mut events = api.watch_call(Request::new(request)).await.unwrap().into_inner();
+    assert_eq!(events.next().await.unwrap().unwrap().event.unwrap().sequence, 1);
+    push(&record, KEPT + 5);
+    assert_eq!(first_kept(&events.next().await.unwrap().unwrap_err()), "7");
+    assert!(events.next().await.is_none());
+    record.journal.close();
+    let (sequences, status) = watched(&api, 6).await;
+    assert!(status.is_none());
+    assert_eq!(sequences, (7..=KEPT as i64 + 6).collect::<Vec<_>>());
 }
