@@ -330,3 +330,6 @@ impl ServiceError for Stopping {
         reason::STOPPING
     }
 }
+
+#[cfg(test)]
+mod tests;

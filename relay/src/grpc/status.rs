@@ -89,3 +89,58 @@ impl From<Error> for Status {
         into_status(&error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use voice_server::Unreadable;
+
+    use super::*;
+
+    #[test]
+    fn every_error_tells_its_reason_and_what_it_takes_to_go_on() {
+        let wait = Duration::from_secs(7);
+        let second = Some(Duration::from_secs(1));
+        let seconds = Some(Duration::from_secs(5));
+        let invalid = Error::InvalidField { field: "text", message: String::new() };
+        let elsewhere = Error::CallElsewhere { relay_addr: "http://there".into() };
+        let malformed = Error::Unreadable(Unreadable::Malformed(String::new()));
+        // Reason, field, metadata, when to try again.
+        let table = [
+            (Error::CallNotFound(String::new()), "CALL_NOT_FOUND", "", "", None),
+            (invalid, "INVALID_FIELD", "text", "", None),
+            (Error::EventsGone { first_kept: 7 }, "EVENTS_GONE", "", "first_sequence=7", None),
+            (Error::Refused(Refusal::NotConnected), "CALL_NOT_CONNECTED", "", "", None),
+            (Error::Refused(Refusal::Ending), "CALL_ENDING", "", "", None),
+            (Error::Refused(Refusal::TooMuchToSay), "SAY_QUEUE_FULL", "", "", seconds),
+            (Error::Refused(Refusal::TooManyInstructions), "INSTRUCTIONS_FULL", "", "", None),
+            (Error::Refused(Refusal::DigitsUnderWay), "DIGITS_UNDER_WAY", "", "", second),
+            (Error::CallOverloaded, "CALL_OVERLOADED", "", "", second),
+            (Error::RequestIdReused, "REQUEST_ID_REUSED", "request_id", "", None),
+            (Error::CallsAtLimit, "CALLS_AT_LIMIT", "", "", seconds),
+            (Error::TokenCallsAtLimit, "TOKEN_CALLS_AT_LIMIT", "", "", seconds),
+            (Error::CallerAtLimit { wait }, "CALLER_AT_LIMIT", "", "", Some(wait)),
+            (Error::Draining, "RELAY_DRAINING", "", "", seconds),
+            (Error::MissingConfig, "MISSING_CONFIG", "payload", "", None),
+            (Error::RepeatedConfig, "REPEATED_CONFIG", "payload", "", None),
+            (malformed, "MALFORMED_MESSAGE", "", "", None),
+            (Error::IdleTimeout, "IDLE_TIMEOUT", "", "", None),
+            (Error::MediaTokenRefused, "MEDIA_TOKEN_REFUSED", "", "", None),
+            (elsewhere, "CALL_ELSEWHERE", "media_token", "relay_addr=http://there", None),
+            (Error::AudioOnly, "CALL_AUDIO_ONLY", "", "", None),
+            (Error::DialNotAllowed, "DIAL_NOT_ALLOWED", "to_number", "", None),
+            (Error::DialCapReached { wait }, "DIAL_CAP_REACHED", "", "", Some(wait)),
+        ];
+        let mut missing: BTreeSet<_> = reason::ALL.iter().map(|reason| reason.name).collect();
+        for (error, name, field, metadata, delay) in table {
+            assert_eq!(error.reason().name, name);
+            assert_eq!(error.field().unwrap_or_default(), field, "{name}");
+            let told: Vec<_> = error.metadata().iter().map(|(key, value)| format!("{key}={value}")).collect();
+            assert_eq!(told.join(" "), metadata, "{name}");
+            assert_eq!(error.retry_after(), delay, "{name}");
+            missing.remove(name);
+        }
+        assert_eq!(missing, BTreeSet::new(), "no error has these reasons");
+    }
+}

@@ -85,3 +85,61 @@ impl From<Error> for Status {
         into_status(&error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use voice_server::Unreadable;
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(7);
+
+    /// A failed turn whose provider says how long to wait.
+    fn told(reason: &'static str) -> Error {
+        Error::Turn(TurnError { retry_after: Some(WAIT), ..TurnError::passing(reason, "") })
+    }
+
+    #[test]
+    fn every_error_tells_its_reason_and_what_it_takes_to_go_on() {
+        let (second, minute) = (Some(Duration::from_secs(1)), Duration::from_mins(1));
+        let malformed = Error::Unreadable(Unreadable::Malformed(String::new()));
+        // Reason, field, when to try again.
+        let table = [
+            (Error::JobNotFound(String::new()), "JOB_NOT_FOUND", "", None),
+            (Error::DeadJobNotFound(String::new()), "DEAD_JOB_NOT_FOUND", "", None),
+            (JobsError::QueueFull(9).into(), "QUEUE_FULL", "", second),
+            (JobsError::Timeout(WAIT).into(), "QUEUE_UNAVAILABLE", "", second),
+            (JobsError::BadJobId(String::new()).into(), "INVALID_FIELD", "job_id", None),
+            (Error::MissingConfig, "MISSING_CONFIG", "payload", None),
+            (Error::RepeatedConfig, "REPEATED_CONFIG", "payload", None),
+            (Error::UtteranceTooLong(minute), "UTTERANCE_TOO_LONG", "audio", None),
+            (Error::Idle(minute), "IDLE_TIMEOUT", "", None),
+            (Error::BrokenOff(String::new()), "STREAM_BROKEN_OFF", "", None),
+            (malformed, "MALFORMED_MESSAGE", "", None),
+            (told("STT_UNAVAILABLE"), "STT_UNAVAILABLE", "", Some(WAIT)),
+            (told("STT_TIMEOUT"), "STT_TIMEOUT", "", None),
+            (told("STT_RATE_LIMITED"), "STT_RATE_LIMITED", "", Some(WAIT)),
+            (told("STT_NONSENSE"), "STT_NONSENSE", "", Some(WAIT)),
+            (told("LLM_UNAVAILABLE"), "LLM_UNAVAILABLE", "", Some(WAIT)),
+            (told("LLM_TIMEOUT"), "LLM_TIMEOUT", "", None),
+            (told("LLM_RATE_LIMITED"), "LLM_RATE_LIMITED", "", Some(WAIT)),
+            (told("LLM_TRUNCATED"), "LLM_TRUNCATED", "", Some(WAIT)),
+            (told("LLM_EMPTY"), "LLM_EMPTY", "", None),
+            (told("TURN_DEADLINE"), "TURN_DEADLINE", "", None),
+            (TurnError::passing("STT_UNAVAILABLE", "").into(), "STT_UNAVAILABLE", "", second),
+            (TurnError::fatal("STT_UNAVAILABLE", "").into(), "STT_UNAVAILABLE", "", None),
+            // A reason that events have, and no answer to a request.
+            (TurnError::fatal("RECORDING_MISSING", "").into(), "INTERNAL", "", None),
+        ];
+        let mut missing: BTreeSet<_> = ALL.iter().map(|reason| reason.name).collect();
+        for (error, name, field, delay) in table {
+            assert_eq!(error.reason().name, name);
+            assert_eq!(error.field().unwrap_or_default(), field, "{name}");
+            assert_eq!(error.retry_after(), delay, "{name}");
+            missing.remove(name);
+        }
+        assert_eq!(missing, BTreeSet::new(), "no error has these reasons");
+    }
+}
