@@ -11,62 +11,15 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use tests::{
-    child::{Child, Spec},
+    child::{Child, LOOPBACK, Spec},
+    groq::GroqSim,
     mesh::{SERVICES, binary, own_redis},
 };
+use voice_server::config::is_loopback_url;
 
-/// Variables that are handed to the services as they are.
-const PASSED_ON: [&str; 49] = [
-    "REDIS_URL",
-    "JOB_QUEUE",
-    "GROQ_API_KEY",
-    "GROQ_BASE_URL",
-    "GROQ_STT_BASE_URL",
-    "GROQ_STT_API_KEY",
-    "GROQ_STT_MODEL",
-    "GROQ_LLM_BASE_URL",
-    "GROQ_LLM_API_KEY",
-    "GROQ_LLM_MODEL",
-    "GROQ_TTS_BASE_URL",
-    "GROQ_TTS_API_KEY",
-    "GROQ_TTS_MODEL",
-    "GROQ_TTS_VOICE",
-    "SIGNALWIRE_PROJECT_ID",
-    "SIGNALWIRE_TOKEN",
-    "SIGNALWIRE_RELAY_URL",
-    "SIGNALWIRE_CONTEXTS",
-    "PUBLIC_BASE_URL",
-    "VOICE_SECRET_KEY",
-    "CLIP_STORE_URL",
-    "CLIP_MAX_MB",
-    "CLIP_MAX_AGE_DAYS",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ROLE_ARN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "GROQ_PLAN",
-    "ASSISTANTS_FILE",
-    "FALLBACK_NUMBER",
-    "TURN_FILLER_MS",
-    "TURN_BUDGET_MS",
-    "MAX_CALLS",
-    "DRAIN_SECONDS",
-    "RECORDING_ALLOWED_HOSTS",
-    "API_TOKENS",
-    "MESH_TOKEN",
-    "WORKER_CONCURRENCY",
-    "RECORDING_ALLOW_PRIVATE",
-    "CALL_AUDIO",
-    "END_SILENCE_MS",
-    "CORS_ALLOWED_ORIGINS",
-    "RELAY_ADVERTISE_ADDR",
-    "TOKEN_CALLS",
-];
+/// What the pretend ears and the pretend language model know.
+const QUESTION: &str = "what are your opening hours";
+const ANSWER: &str = "We are open from nine to six.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -84,11 +37,7 @@ async fn run() -> anyhow::Result<()> {
     fs::create_dir_all(&folder)?;
     let mut env = Variables::from_process();
     env.set_default("CLIP_STORE_URL", || Ok(folder.join("clips").display().to_string()))?;
-    for (name, file) in
-        [("VOICE_SECRET_KEY", "secret_key"), ("MESH_TOKEN", "mesh_token"), ("API_TOKENS", "api_token")]
-    {
-        env.set_default(name, || kept_secret(&folder.join(file)))?;
-    }
+    env.set_default("VOICE_SECRET_KEY", || kept_secret(&folder.join("secret_key")))?;
     for (service, port) in [("RELAY", 50_051), ("WORKER", 50_052), ("TTS", 50_053), ("GATEWAY", 8_080)] {
         let name = format!("{service}_LISTEN_ADDR");
         env.set_default(&name, || Ok(format!("127.0.0.1:{port}")))?;
@@ -96,8 +45,15 @@ async fn run() -> anyhow::Result<()> {
         TcpListener::bind(&address).with_context(|| {
             format!("{address} is taken by somebody else (`ss -ltnp` tells); {name} moves it")
         })?;
-        env.set_default(&format!("{service}_ADDRS"), || Ok(format!("http://{address}")))?;
+        // Without a scheme, so that it is right with TLS between the services as well.
+        env.set_default(&format!("{service}_ADDRS"), || Ok(address))?;
     }
+    let gateway = env.get("GATEWAY_LISTEN_ADDR");
+    if is_loopback_url(&gateway) {
+        let scheme = if env.get("GATEWAY_TLS_CERT_FILE").is_empty() { "http" } else { "https" };
+        env.set_default("PUBLIC_BASE_URL", || Ok(format!("{scheme}://{gateway}")))?;
+    }
+    let token = choose_tokens(&mut env, &folder)?;
     let mut children = Vec::new();
     if env.get("REDIS_URL").is_empty() {
         let (redis, url) = own_redis(&folder).await?;
@@ -109,7 +65,11 @@ async fn run() -> anyhow::Result<()> {
         let groq = simulator(&folder, "groq").await?;
         env.set("GROQ_BASE_URL", groq.said("base_url")?);
         env.set("GROQ_API_KEY", "gsk_test".to_owned());
-        println!("groq       simulated at {} (GROQ_API_KEY asks the real one)", groq.said("base_url")?);
+        let knowing = GroqSim::new(groq.said("base_url")?);
+        knowing.grammar(&[QUESTION]).await?;
+        knowing.script(&[(QUESTION, ANSWER)]).await?;
+        println!("groq       simulated at {} (GROQ_API_KEY asks the real one)", knowing.base());
+        println!("           all that it understands is \"{QUESTION}\"");
         children.push(groq);
     }
     let mut phone = None;
@@ -138,17 +98,36 @@ async fn run() -> anyhow::Result<()> {
         println!("{service:<10} {} (log: .run/{service}.log)", child.said("address")?);
         children.push(child);
     }
-    next_steps(&env, phone.as_deref());
+    next_steps(&env, token, phone.as_deref());
     watch(children).await
 }
 
-fn next_steps(env: &Variables, phone: Option<&str>) {
-    let token = env.get("API_TOKENS").split(',').next().unwrap_or_default().to_owned();
-    let (gateway, relay) = (env.get("GATEWAY_LISTEN_ADDR"), env.get("RELAY_LISTEN_ADDR"));
+/// Beyond this machine everybody needs a token, and one is made if there is none. On it nobody does, unless told
+/// otherwise. Gives what a shell shows as a token, where one is needed.
+fn choose_tokens(env: &mut Variables, folder: &Path) -> anyhow::Result<Option<&'static str>> {
+    let listening = SERVICES.map(|service| format!("{}_LISTEN_ADDR", service.to_uppercase()));
+    let mut addresses = listening.iter().map(String::as_str).chain(["PUBLIC_BASE_URL"]);
+    let shown = if !env.get("API_TOKENS").is_empty() {
+        "$TOKEN"
+    } else if addresses.any(|name| !is_loopback_url(&env.get(name))) {
+        env.set("API_TOKENS", kept_secret(&folder.join("api_token"))?);
+        "$(cat .run/api_token)"
+    } else {
+        return Ok(None);
+    };
+    env.set_default("MESH_TOKEN", || kept_secret(&folder.join("mesh_token")))?;
+    Ok(Some(shown))
+}
+
+fn next_steps(env: &Variables, token: Option<&str>, phone: Option<&str>) {
+    let header = token.map_or_else(String::new, |token| format!("-H \"authorization: Bearer {token}\" "));
+    let transport =
+        if env.get("TLS_CERT_FILE").is_empty() { "-plaintext" } else { "-cacert \"$MESH_CA_FILE\"" };
     println!("\ntry next:");
-    println!("  curl -H 'authorization: Bearer {token}' http://{gateway}/readyz");
+    println!("  curl {header}{}/readyz", env.get("PUBLIC_BASE_URL"));
     println!(
-        "  grpcurl -plaintext -H 'authorization: Bearer {token}' {relay} voice.relay.v1.RelayService/ListCalls"
+        "  grpcurl {transport} {header}{} voice.relay.v1.RelayService/ListCalls",
+        env.get("RELAY_LISTEN_ADDR")
     );
     if let Some(phone) = phone {
         println!("  curl -X POST {phone}/sim/calls -H 'content-type: application/json' \\");
@@ -207,21 +186,22 @@ fn kept_secret(path: &Path) -> anyhow::Result<String> {
 struct Variables(Vec<(String, String)>);
 
 impl Variables {
+    /// The whole environment: whatever a service reads can be set, also what only `ASSISTANTS_FILE` names.
     fn from_process() -> Self {
-        let listening = SERVICES.iter().flat_map(|service| {
-            let service = service.to_uppercase();
-            [format!("{service}_LISTEN_ADDR"), format!("{service}_ADDRS")]
-        });
-        let names = PASSED_ON.iter().map(|name| (*name).to_owned()).chain(listening);
-        let set = names.filter_map(|name| {
-            let value = std::env::var_os(&name)?.into_string().ok()?;
-            Some((name, value))
-        });
-        Self(set.collect())
+        let set = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut variables = Self(set.collect());
+        for name in ["NO_PROXY", "no_proxy"] {
+            let direct = format!("{LOOPBACK},{}", variables.get(name));
+            variables.set(name, direct);
+        }
+        variables
     }
 
+    /// A value, empty when unset: to the services a blank one is so, too.
     fn get(&self, name: &str) -> String {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+        let value = self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim());
+        value.unwrap_or_default().to_owned()
     }
 
     fn set(&mut self, name: &str, value: String) {

@@ -17,6 +17,9 @@ use tokio::{
 /// A process that is not ready by then has failed. Generous: machines here are shared.
 const READY: Duration = Duration::from_secs(20);
 
+/// What no proxy may come in between, as `NO_PROXY` has it.
+pub const LOOPBACK: &str = "127.0.0.1,localhost,::1";
+
 /// One process of the mesh.
 #[derive(Debug)]
 pub struct Child {
@@ -154,6 +157,5 @@ fn inherited() -> impl Iterator<Item = (String, String)> {
     let kept = std::env::vars().filter(|(name, _)| {
         ["PATH", "HOME", "LANG", "RUST_LOG", "RUST_BACKTRACE", "TMPDIR"].contains(&name.as_str())
     });
-    let loopback = "127.0.0.1,localhost,::1".to_owned();
-    kept.chain([("NO_PROXY".to_owned(), loopback.clone()), ("no_proxy".to_owned(), loopback)])
+    kept.chain(["NO_PROXY", "no_proxy"].map(|name| (name.to_owned(), LOOPBACK.to_owned())))
 }

@@ -4,6 +4,7 @@ mod api;
 mod errors;
 mod grpcurl;
 pub(crate) mod methods;
+mod up;
 
 use std::{
     io::Write as _,

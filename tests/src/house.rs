@@ -123,7 +123,7 @@ fn asked(read: impl FnOnce(Env)) -> BTreeSet<String> {
 }
 
 /// The table of `docs/configuration.md`: services by variable.
-fn documented() -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let text = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
     rows.map(|row| {
