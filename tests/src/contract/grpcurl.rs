@@ -1,4 +1,4 @@
-//! `docs/grpcurl.md`, every command of it, against a running mesh.
+//! `docs/grpcurl.md`, every command of it, against a mesh from `make up`.
 
 use std::{
     fmt::Write as _,
@@ -7,18 +7,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{process::Command, task::JoinSet};
+use tokio::process::Command;
 
-use super::{page, root};
-use crate::{
-    mesh::{Mesh, Options, installed},
-    speech::{hosted, spoken},
-};
+use super::{page, root, up::Up};
+use crate::{child::LOOPBACK, mesh::installed};
 
 /// All commands of the page together.
 const LIMIT: Duration = Duration::from_mins(2);
-
-const QUESTION: &str = "what are your opening hours";
 
 /// Ends the output of one block.
 const MARK: &str = "-- end of block --";
@@ -26,16 +21,20 @@ const MARK: &str = "-- end of block --";
 /// One command, or a few, and what the page says that comes of it.
 struct Block {
     commands: String,
+    fails: bool,
     output: Vec<String>,
 }
 
-/// The fenced blocks of a page: `sh`, and `text` with the lines that its output has.
+/// The fenced blocks of a page: `sh`, `sh fails` for what is refused, and `text` with the lines that its output has.
 fn blocks(page: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for fenced in page.split("\n```").skip(1).step_by(2) {
         let (language, text) = fenced.split_once('\n').unwrap();
         match language {
-            "sh" => blocks.push(Block { commands: text.to_owned(), output: Vec::new() }),
+            "sh" | "sh fails" => {
+                let fails = language != "sh";
+                blocks.push(Block { commands: text.to_owned(), fails, output: Vec::new() });
+            }
             "text" => blocks.last_mut().unwrap().output = text.lines().map(str::to_owned).collect(),
             other => panic!("a block of {other}"),
         }
@@ -43,13 +42,52 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The page as one script, so that what a command sets is there for the next one.
+/// The page as one script, so that what a command sets is there for the next one. It ends at the first command that
+/// fails and should not, or that should and does not.
 fn script(blocks: &[Block]) -> String {
-    let mut script = String::from("exec 2>&1\n");
-    for block in blocks {
-        let _ = write!(script, "{}\necho '{MARK}'\n", block.commands);
+    let mut script = String::from("set -euo pipefail\nexec 2>&1\n");
+    for Block { commands, fails, .. } in blocks {
+        let _ = if *fails {
+            write!(script, "if\n{commands}\nthen exit 1; fi\necho '{MARK}'\n")
+        } else {
+            write!(script, "{commands}\necho '{MARK}'\n")
+        };
     }
     script
+}
+
+/// Runs a script with the programs of these folders first on the path; gives what it printed.
+async fn printed(script: &str, folder: &Path, path: impl IntoIterator<Item = PathBuf>) -> String {
+    let usual = std::env::var_os("PATH").unwrap();
+    let path = std::env::join_paths(path.into_iter().chain(std::env::split_paths(&usual))).unwrap();
+    let bash = Command::new("bash")
+        .args(["-c", script])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("BUF_CACHE_DIR", folder)
+        .env("NO_PROXY", LOOPBACK)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(LIMIT, bash).await.expect("the page takes no two minutes").unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The first block that did not do what the page says, and what it printed.
+fn broken(blocks: &[Block], printed: &str) -> Option<String> {
+    let mut outputs = printed.split(MARK);
+    // What follows the last mark belongs to a block that ended the script.
+    let ended = printed.matches(MARK).count();
+    blocks.iter().enumerate().find_map(|(number, block)| {
+        let printed = outputs.next().unwrap_or_default();
+        let why = match missing(&block.output, printed) {
+            _ if number >= ended && block.fails => "it should have failed".to_owned(),
+            _ if number >= ended => "it failed".to_owned(),
+            Some(line) => format!("no \"{line}\""),
+            None => return None,
+        };
+        Some(format!("{why}:\n{}\nit printed\n{printed}", block.commands))
+    })
 }
 
 /// Programs lay out JSON and contracts each in its own way.
@@ -71,52 +109,19 @@ fn missing<'a>(wanted: &'a [String], output: &str) -> Option<&'a str> {
     })
 }
 
-/// A mesh that may call one number, where somebody picks up and listens.
-async fn mesh() -> Mesh {
-    let canned = ["--stt".to_owned(), format!("canned={QUESTION}"), "--tts".to_owned(), "canned".to_owned()];
-    let options = Options { groq_args: canned.to_vec(), ..Options::default() };
-    let mesh = Mesh::start(options.with("DIAL_ALLOWED_PREFIXES", "+1555")).await.unwrap();
-    mesh.groq.script(&[(QUESTION, "We are open from nine to six.")]).await.unwrap();
-    mesh
-}
-
 /// Runs the page with the programs of `folder` first on the path.
 async fn run(folder: &Path, blocks: &[Block]) {
-    let mesh = mesh().await;
-    let mut recordings = JoinSet::new();
-    let question = spoken(QUESTION).await.unwrap();
-    let recording = hosted(question.clone(), &mut recordings).await.unwrap();
-    let mut script = script(blocks).replace("http://127.0.0.1:9000/recording.wav", &recording);
+    let up = Up::start([("DIAL_ALLOWED_PREFIXES".to_owned(), "+1555".to_owned())]).await;
+    let mut script = script(blocks);
     for (usual, service) in
         [("127.0.0.1:50051", "relay"), ("127.0.0.1:50052", "worker"), ("127.0.0.1:50053", "tts")]
     {
-        script = script.replace(usual, mesh.address(service).trim_start_matches("http://"));
+        script = script.replace(usual, &up.address(service));
     }
-    let work = tempfile::tempdir().unwrap();
-    std::fs::write(work.path().join("question.wav"), question).unwrap();
-    let path = std::env::var_os("PATH").unwrap();
-    let buf = root().join("tests/sdk/node_modules/.bin");
-    let path = std::env::join_paths([folder.to_owned(), buf].into_iter().chain(std::env::split_paths(&path)));
-    let bash = Command::new("bash")
-        .arg("-c")
-        .arg(script)
-        .current_dir(work.path())
-        .env("PATH", path.unwrap())
-        .env("BUF_CACHE_DIR", work.path())
-        .env("NO_PROXY", "127.0.0.1")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(LIMIT, bash).await.expect("the page takes no two minutes").unwrap();
-    let output = String::from_utf8_lossy(&output.stdout).into_owned();
-    let outputs: Vec<&str> = output.split(MARK).collect();
-    for (number, block) in blocks.iter().enumerate() {
-        let printed = outputs.get(number).copied().unwrap_or_default();
-        if let Some(line) = missing(&block.output, printed) {
-            panic!("no \"{line}\" after\n{}\nit printed\n{printed}", block.commands);
-        }
-    }
-    assert_eq!(mesh.phone.violations().await.unwrap(), Vec::<serde_json::Value>::new());
+    let path = [folder.to_owned(), root().join("tests/sdk/node_modules/.bin").canonicalize().unwrap()];
+    let printed = printed(&script, up.folder.path(), path).await;
+    assert_eq!(broken(blocks, &printed), None, "{}", up.printed());
+    assert_eq!(up.phone().violations().await.unwrap(), Vec::<serde_json::Value>::new());
 }
 
 #[tokio::test]
@@ -141,10 +146,32 @@ async fn every_command_on_the_page_of_grpcurl_can_be_given_to_buf_curl() {
 
 #[test]
 fn what_a_page_promises_is_looked_for_in_its_order() {
-    let page = "a\n\n```sh\none\n```\n\ntext\n\n```text\ncall …\n\"b\": 2\n```\n\n```sh\ntwo\n```\n";
+    let page = "a\n\n```sh\none\n```\n\ntext\n\n```text\ncall …\n\"b\": 2\n```\n\n```sh fails\ntwo\n```\n";
     let blocks = blocks(page);
-    assert_eq!(blocks.iter().map(|block| &block.commands[..]).collect::<Vec<_>>(), ["one", "two"]);
+    let commands: Vec<_> = blocks.iter().map(|block| (&block.commands[..], block.fails)).collect();
+    assert_eq!(commands, [("one", false), ("two", true)]);
     assert_eq!(missing(&blocks[0].output, "call 7\n { \"b\":2 }"), None);
     assert_eq!(missing(&blocks[0].output, "\"b\": 2, call 7"), Some("\"b\": 2"));
     assert_eq!(missing(&blocks[0].output, "call 7"), Some("\"b\": 2"));
+}
+
+#[tokio::test]
+async fn a_command_that_fails_unannounced_or_works_though_it_should_fail_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    for (page, found) in [
+        ("\n```sh\ntrue\n```\n\n```sh fails\nfalse\n```\n", None),
+        ("\n```sh\nfalse | cat\n```\n\n```sh\ntrue\n```\n", Some("it failed:\nfalse | cat")),
+        ("\n```sh fails\ntrue\n```\n", Some("it should have failed:\ntrue")),
+        ("\n```sh\nA=$(echo a; false)\n```\n", Some("it failed:\nA=")),
+        ("\n```sh\ntrue\n```\n\n```text\na\n```\n", Some("no \"a\":\ntrue")),
+    ] {
+        let blocks = blocks(page);
+        let broken = broken(&blocks, &printed(&script(&blocks), folder.path(), []).await);
+        let is_found = match (&broken, found) {
+            (None, None) => true,
+            (Some(broken), Some(found)) => broken.starts_with(found),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        assert!(is_found, "{page} gave {broken:?}");
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     child::{Child, Spec},
     house::documented,
     mesh::{SERVICES, binary, eventually, free_ports, installed},
-    phone::loopback_client,
+    phone::{Phone, loopback_client},
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -56,6 +56,14 @@ impl Up {
     pub(super) fn address(&self, service: &str) -> String {
         let at = SERVICES.iter().position(|known| *known == service).unwrap();
         format!("127.0.0.1:{}", self.ports[at])
+    }
+
+    /// Its pretend telephone.
+    pub(super) fn phone(&self) -> Phone {
+        let printed = self.printed();
+        let base =
+            printed.lines().find_map(|line| line.trim().strip_prefix("curl -X POST ")?.split_once("/sim/"));
+        Phone::new(base.unwrap().0.to_owned())
     }
 
     /// What it has printed.
