@@ -50,8 +50,11 @@ impl Config {
     /// # Errors
     /// With every problem at once.
     pub fn from_env(mut env: Env) -> Result<Self, Problems> {
-        let server =
-            ServerConfig::from_env(&mut env, "GATEWAY_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let server = ServerConfig::from_env_of_caller(
+            &mut env,
+            "GATEWAY_LISTEN_ADDR",
+            SocketAddr::from(([127, 0, 0, 1], 8080)),
+        );
         let public_base_url = env.url_or("PUBLIC_BASE_URL", "http://127.0.0.1:8080");
         // A tunnel makes a loopback port public.
         if !is_loopback_url(&public_base_url) && env.list("API_TOKENS").is_empty() {
@@ -121,5 +124,17 @@ mod tests {
         ] {
             assert!(text.contains(name), "{name} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_gateway_that_wants_tokens_must_have_one_for_the_others() {
+        let env = Env::new(|name| match name {
+            "API_TOKENS" => Some("an-api-token".into()),
+            "VOICE_SECRET_KEY" => Some("0123456789abcdef".into()),
+            _ => None,
+        });
+        let problems = Config::from_env(env).unwrap_err().0;
+        let names: Vec<_> = problems.iter().map(|problem| &problem.name[..]).collect();
+        assert_eq!(names, ["API_TOKENS, MESH_TOKEN"]);
     }
 }

@@ -47,6 +47,7 @@ impl Lab {
             ("GATEWAY_LISTEN_ADDR", "127.0.0.1:0"),
             ("PUBLIC_BASE_URL", BASE_URL),
             ("API_TOKENS", "an-api-token"),
+            ("MESH_TOKEN", "between-services"),
             ("VOICE_SECRET_KEY", KEY),
             ("SIGNALWIRE_SIGNING_KEY", SIGNING_KEY),
             ("CLIP_STORE_URL", clips.path().to_str().unwrap()),

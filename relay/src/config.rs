@@ -169,8 +169,11 @@ impl Config {
         if let Some(problem) = clip_store.problem() {
             env.problem("CLIP_STORE_URL", problem);
         }
-        let server =
-            ServerConfig::from_env(&mut env, "RELAY_LISTEN_ADDR", SocketAddr::from(([127, 0, 0, 1], 50051)));
+        let server = ServerConfig::from_env_of_caller(
+            &mut env,
+            "RELAY_LISTEN_ADDR",
+            SocketAddr::from(([127, 0, 0, 1], 50051)),
+        );
         let advertise_addr = advertise_addr(&mut env, &server);
         let max_calls = env.number_or("MAX_CALLS", 300, 1..=100_000) as usize;
         let config = Self {
@@ -345,6 +348,15 @@ mod tests {
         ];
         let text = problems(Box::leak(Box::new(told)));
         assert!(!text.contains("RELAY_ADVERTISE_ADDR"), "{text}");
+    }
+
+    #[test]
+    fn a_relay_that_wants_tokens_must_have_one_for_the_others() {
+        let problem = "API_TOKENS, MESH_TOKEN";
+        assert!(problems(&[("API_TOKENS", "a")]).contains(problem));
+        for settings in [&[][..], &[("MESH_TOKEN", "b")], &[("API_TOKENS", "a"), ("MESH_TOKEN", "b")]] {
+            assert!(!problems(settings).contains(problem), "{settings:?}");
+        }
     }
 
     #[test]

@@ -70,6 +70,19 @@ impl ServerConfig {
         }
     }
 
+    /// The same of a service that calls others of the mesh. Where outsiders need a token, so does it.
+    pub fn from_env_of_caller(env: &mut Env, addr_name: &str, default_addr: SocketAddr) -> Self {
+        let config = Self::from_env(env, addr_name, default_addr);
+        if !env.list("API_TOKENS").is_empty() && env.optional("MESH_TOKEN").is_none() {
+            env.problem(
+                "API_TOKENS, MESH_TOKEN",
+                "the other services want a token of this one as well, and would refuse it: set MESH_TOKEN, the same \
+                 for all of them, for example to what `openssl rand -hex 32` prints",
+            );
+        }
+        config
+    }
+
     /// Binds the listening address.
     ///
     /// # Errors
