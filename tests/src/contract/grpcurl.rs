@@ -145,6 +145,16 @@ async fn every_command_on_the_page_of_grpcurl_can_be_given_to_buf_curl() {
 }
 
 #[test]
+fn what_the_readme_shows_of_grpcurl_is_on_the_page() {
+    let joined = |name| page(name).replace(" \\\n  ", " ");
+    let (page, readme) = (joined("grpcurl.md"), joined("../README.md"));
+    let block = readme.split("```").find(|text| text.starts_with("sh\ngrpcurl ")).unwrap();
+    for command in block.lines().skip(1) {
+        assert!(page.contains(command), "{command}");
+    }
+}
+
+#[test]
 fn what_a_page_promises_is_looked_for_in_its_order() {
     let page = "a\n\n```sh\none\n```\n\ntext\n\n```text\ncall …\n\"b\": 2\n```\n\n```sh fails\ntwo\n```\n";
     let blocks = blocks(page);
