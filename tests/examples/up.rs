@@ -6,7 +6,9 @@ use std::{
     net::TcpListener,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -15,7 +17,7 @@ use tests::{
     groq::GroqSim,
     mesh::{SERVICES, binary, own_redis},
 };
-use voice_server::config::is_loopback_url;
+use voice_server::{config::is_loopback_url, shutdown};
 
 /// What the pretend ears and the pretend language model know.
 const QUESTION: &str = "what are your opening hours";
@@ -84,6 +86,7 @@ async fn run() -> anyhow::Result<()> {
         println!("signalwire simulated (SIGNALWIRE_PROJECT_ID and SIGNALWIRE_TOKEN connect the real one)");
         children.push(signalwire);
     }
+    let mut services = Vec::new();
     for service in SERVICES {
         let program = binary(service);
         let child = Child::start(Spec {
@@ -96,10 +99,10 @@ async fn run() -> anyhow::Result<()> {
         });
         let child = child.await?;
         println!("{service:<10} {} (log: .run/{service}.log)", child.said("address")?);
-        children.push(child);
+        services.push(child);
     }
     next_steps(&env, token, phone.as_deref());
-    watch(children).await
+    watch(children, services).await
 }
 
 /// Beyond this machine everybody needs a token, and one is made if there is none. On it nobody does, unless told
@@ -136,21 +139,34 @@ fn next_steps(env: &Variables, token: Option<&str>, phone: Option<&str>) {
     println!("Ctrl-C ends it.");
 }
 
-/// Stays until Ctrl-C, or until something ends by itself; then asks everything to drain.
-async fn watch(mut children: Vec<Child>) -> anyhow::Result<()> {
-    let mut tick = tokio::time::interval(std::time::Duration::from_millis(500));
+/// Stays until Ctrl-C, or until something ends by itself; then waits for the services, which end what runs. Ctrl-C again
+/// ends all at once.
+async fn watch(mut others: Vec<Child>, mut services: Vec<Child>) -> anyhow::Result<()> {
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
+    let mut stop = pin!(shutdown::signal());
     let ended = loop {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => break None,
+            () = &mut stop => break None,
             _ = tick.tick() => {
-                if let Some(at) = children.iter_mut().position(|child| !child.is_running()) {
-                    break Some(children[at].log().lines().rev().take(10).collect::<Vec<_>>().join("\n"));
+                let mut all = others.iter_mut().chain(&mut services);
+                if let Some(child) = all.find_map(|child| (!child.is_running()).then_some(child)) {
+                    break Some(child.log().lines().rev().take(10).collect::<Vec<_>>().join("\n"));
                 }
             }
         }
     };
-    for child in children.iter().rev() {
-        let _ = child.signal("TERM").await;
+    println!("waiting for what runs, DRAIN_SECONDS at most; Ctrl-C again ends it at once");
+    for service in &services {
+        let _ = service.signal("TERM").await;
+    }
+    let drained = async {
+        while services.iter_mut().any(Child::is_running) {
+            tick.tick().await;
+        }
+    };
+    tokio::select! {
+        () = drained => {}
+        () = stop, if ended.is_some() => {}
     }
     match ended {
         None => Ok(()),

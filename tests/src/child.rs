@@ -71,6 +71,8 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
+            // So that Ctrl-C is for its parent alone, which decides what ends when.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("{} cannot be started", program.display()))?;

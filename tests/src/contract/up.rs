@@ -100,6 +100,17 @@ async fn every_setting_in_the_environment_of_make_up_reaches_every_service() {
 }
 
 #[tokio::test]
+async fn at_ctrl_c_make_up_waits_until_what_runs_has_ended() {
+    let mut up = Up::start([]).await;
+    up.child.signal("INT").await.unwrap();
+    assert_eq!(up.child.wait(LIMIT).await.unwrap(), Some(0), "{}", up.printed());
+    for service in ["relay", "worker", "tts"] {
+        let log = std::fs::read_to_string(up.folder.path().join(format!(".run/{service}.log"))).unwrap();
+        assert!(log.contains("drained"), "{service}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn on_this_machine_make_up_asks_for_no_token_and_beyond_it_for_the_one_that_it_has_made() {
     let local = Up::start([]).await;
     assert!(!local.printed().contains("authorization"), "{}", local.printed());
