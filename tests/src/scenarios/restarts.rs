@@ -95,6 +95,26 @@ async fn a_relay_that_is_started_again_has_its_calls_back_and_apologises_once() 
 }
 
 #[tokio::test]
+async fn a_call_that_a_drain_has_not_ended_in_its_time_is_had_back_as_after_a_kill() {
+    for door in DOORS {
+        let options = Options::default().with("CALL_AUDIO", door).with("DRAIN_SECONDS", 0);
+        let mut mesh = mesh(options).await;
+        let (caller, mut watch) = greeted(&mesh).await;
+        let call_id = mesh.newest_call().await.unwrap();
+        caller.say(QUESTION).await.unwrap();
+        watch.until(LIMIT, thinking).await.unwrap();
+        what_runs_is_written(&mesh, &caller, &call_id).await;
+        mesh.child("relay").signal("TERM").await.unwrap();
+        assert_eq!(mesh.child("relay").wait(LIMIT).await.unwrap(), Some(0));
+        mesh.restart("relay").await.unwrap();
+        let mut watch = mesh.watch_by("relay", &call_id, 0).await.unwrap();
+        watch.until(LIMIT, finished(PlaybackKind::Apology)).await.unwrap();
+        ask(&caller, &mut watch).await;
+        assert_eq!(replies(&watch).join(" "), ANSWER, "{door}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_is_taken_back_from_the_middle_of_a_turn_or_a_reply() {
     for door in DOORS {
         let mut mesh = mesh(Options::default().with("CALL_AUDIO", door)).await;
