@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use prost_types::Timestamp;
 use tests::{
     child::{Child, Spec},
-    mesh::free_port,
+    ports::free_port,
 };
 use tonic::transport::{Channel, Endpoint};
 

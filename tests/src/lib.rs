@@ -7,6 +7,7 @@ pub mod groq;
 pub mod leg;
 pub mod mesh;
 pub mod phone;
+pub mod ports;
 pub mod python_tools;
 pub mod redis;
 pub mod show;

@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{
+    Request,
+    transport::{Channel, ClientTlsConfig, Endpoint},
+};
 use tonic_types::StatusExt as _;
 use voice_proto::{
     relay::v1::{
@@ -24,6 +26,7 @@ use crate::{
     front::Front,
     groq::GroqSim,
     phone::{Phone, loopback_client},
+    ports::free_port,
     speech::target_folder,
 };
 
@@ -106,7 +109,8 @@ impl Mesh {
         }
         let groq = start(&folder, "groq", "voice-sim", &groq_args, &[]).await?;
         let names: Vec<&'static str> = SERVICES.into_iter().chain(options.more).collect();
-        let ports: BTreeMap<_, _> = names.iter().copied().zip(ports(names.len())?).collect();
+        let ports: BTreeMap<_, _> =
+            names.iter().map(|name| Ok((*name, free_port()?))).collect::<anyhow::Result<_>>()?;
         let gateways = ports.iter().filter(|(name, _)| kind(name) == "gateway").map(|(_, port)| *port);
         let front = match &gateways.collect::<Vec<_>>()[..] {
             [_] => None,
@@ -247,7 +251,8 @@ impl Mesh {
     /// # Errors
     /// When the relay does not know it.
     pub async fn watch(&self, call_id: &str) -> anyhow::Result<Watch> {
-        Ok(Watch::begin(self.relay().await?, call_id, 0).await?)
+        let request = WatchCallRequest { call_id: call_id.to_owned(), after_sequence: 0 };
+        Ok(Watch::begin(self.relay().await?, Request::new(request)).await?)
     }
 
     /// Follows a call by any relay after this sequence, or from the oldest event that is kept: of one that was taken
@@ -258,12 +263,15 @@ impl Mesh {
     pub async fn watch_by(&self, relay: &str, call_id: &str, after: i64) -> anyhow::Result<Watch> {
         eventually(Duration::from_secs(20), "the call at the relay", async || {
             let relay = RelayServiceClient::new(self.connect(relay).await.ok()?);
-            match Watch::begin(relay.clone(), call_id, after).await {
+            let request = |after_sequence| {
+                Request::new(WatchCallRequest { call_id: call_id.to_owned(), after_sequence })
+            };
+            match Watch::begin(relay.clone(), request(after)).await {
                 Ok(watch) => Some(watch),
                 Err(status) => {
                     let details = status.get_details_error_info()?;
                     let first: i64 = details.metadata.get("first_sequence")?.parse().ok()?;
-                    Watch::begin(relay, call_id, first - 1).await.ok()
+                    Watch::begin(relay, request(first - 1)).await.ok()
                 }
             }
         })
@@ -292,12 +300,14 @@ pub struct Watch {
 
 impl Watch {
     /// Watches, and waits for the first event, so that a refusal is told here.
-    async fn begin(
+    ///
+    /// # Errors
+    /// When the relay refuses it.
+    pub async fn begin(
         mut relay: RelayServiceClient<Channel>,
-        call_id: &str,
-        after: i64,
+        request: Request<WatchCallRequest>,
     ) -> Result<Self, tonic::Status> {
-        let request = WatchCallRequest { call_id: call_id.to_owned(), after_sequence: after };
+        let after = request.get_ref().after_sequence;
         let mut stream = relay.watch_call(request).await?.into_inner();
         let first = stream.message().await?;
         Ok(Self { stream, first, after, seen: Vec::new() })
@@ -427,7 +437,7 @@ async fn start(
 /// # Errors
 /// When neither is installed.
 pub async fn own_redis(folder: &Path) -> anyhow::Result<(Child, String)> {
-    let [port] = free_ports::<1>()?;
+    let port = free_port()?;
     Ok((redis_at(folder, port).await?, format!("redis://127.0.0.1:{port}/0")))
 }
 
@@ -512,25 +522,4 @@ fn environment(
 /// The service that an instance is of: `tts-2` is one of tts.
 fn kind(instance: &str) -> &str {
     instance.split_once('-').map_or(instance, |(kind, _)| kind)
-}
-
-/// A port that is free now.
-///
-/// # Errors
-/// When there is none.
-pub fn free_port() -> anyhow::Result<u16> {
-    let [port] = free_ports::<1>()?;
-    Ok(port)
-}
-
-/// Ports that are free now.
-pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
-    ports(N)?.try_into().map_err(|_| anyhow::anyhow!("as many ports as were asked for"))
-}
-
-/// Ports that are free now. All are held until the last is found, so that they differ.
-fn ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }

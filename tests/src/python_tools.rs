@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::mesh::free_port;
+use crate::ports::free_port;
 
 /// Making stubs, and importing them, on a machine that has much else to do.
 const START: Duration = Duration::from_secs(30);

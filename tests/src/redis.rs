@@ -11,7 +11,8 @@ use tokio::{
 
 use crate::{
     child::{Child, Spec},
-    mesh::{eventually, free_ports, redis_server},
+    mesh::{eventually, redis_server},
+    ports::free_port,
 };
 
 /// An answer that takes longer is none.
@@ -197,7 +198,7 @@ impl Sentinel {
     /// # Errors
     /// When one of them cannot be started.
     pub async fn start(folder: &Path, password: &str, sentinel_settings: &str) -> anyhow::Result<Self> {
-        let [one, two, watcher] = free_ports::<3>()?;
+        let (one, two, watcher) = (free_port()?, free_port()?, free_port()?);
         let common = format!("bind 127.0.0.1\nsave \"\"\ndir {}\n", folder.display());
         let server =
             format!("{common}requirepass {password}\nmasterauth {password}\nrepl-diskless-sync-delay 0\n");

@@ -13,7 +13,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::json;
 use tests::{
     child::{Child, Spec},
-    mesh::{Mesh, Options, eventually, free_port, installed},
+    mesh::{Mesh, Options, eventually, installed},
+    ports::free_port,
 };
 use voice_proto::tts::v1::CreateClipRequest;
 

@@ -9,8 +9,9 @@ use std::{
 use crate::{
     child::{Child, Spec},
     house::documented,
-    mesh::{SERVICES, binary, eventually, free_ports, installed},
+    mesh::{SERVICES, binary, eventually, installed},
     phone::{Phone, loopback_client},
+    ports::free_port,
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -26,7 +27,7 @@ impl Up {
     /// Starts it with these variables, on ports that are free.
     pub(super) async fn start(env: impl IntoIterator<Item = (String, String)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports = free_ports().unwrap();
+        let ports = SERVICES.map(|_| free_port().unwrap());
         let mut env: Vec<_> = env.into_iter().collect();
         env.extend(SERVICES.iter().zip(ports).map(|(service, port)| {
             (format!("{}_LISTEN_ADDR", service.to_uppercase()), format!("127.0.0.1:{port}"))

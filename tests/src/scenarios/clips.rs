@@ -15,8 +15,9 @@ use voice_proto::{
 use super::*;
 use crate::{
     child::{Child, Spec},
-    mesh::{eventually, free_port},
+    mesh::eventually,
     phone::loopback_client,
+    ports::free_port,
 };
 
 /// As long as a filler may be, so that the recording door plays it to its end.

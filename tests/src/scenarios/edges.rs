@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     mesh::{binary, redis_server},
     phone::loopback_client,
+    ports::free_port,
 };
 
 #[tokio::test]
@@ -135,7 +136,7 @@ async fn redis_may_be_reached_over_tls_with_a_password() {
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port().unwrap();
     let _redis = tokio::process::Command::new(redis_server().unwrap())
         .args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--requirepass", "secret"])
         .args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"])
@@ -157,7 +158,7 @@ async fn redis_may_be_reached_over_tls_with_a_password() {
 #[tokio::test]
 async fn a_worker_refuses_a_redis_cluster_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port().unwrap();
     let _redis = tokio::process::Command::new(redis_server().unwrap())
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--dir"])
         .arg(folder.path())

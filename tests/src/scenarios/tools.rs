@@ -31,8 +31,9 @@ use voice_proto::{
 use super::{clients::PYTHON, *};
 use crate::{
     front::Front,
-    mesh::{eventually, free_port, own_redis},
+    mesh::{eventually, own_redis},
     phone::loopback_client,
+    ports::free_port,
     redis::{Probe, Reply},
 };
 
