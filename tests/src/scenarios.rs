@@ -30,6 +30,7 @@ mod soak;
 mod speech;
 mod streamed;
 mod streams;
+mod tls;
 mod tools;
 mod transcribe;
 mod unreadable;

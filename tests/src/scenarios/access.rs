@@ -1,22 +1,16 @@
-//! Who may call, what for and how often; TLS between the services.
+//! Who may call, what for and how often.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::{Value, json};
-use tonic::{
-    Code, Request, Status,
-    client::Grpc,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
-};
+use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest,
 };
 use tonic_types::StatusExt as _;
-use voice_proto::tts::v1::tts_service_client::TtsServiceClient;
 use voice_proto::{
     relay::v1::{
         ConverseConfig, ConverseRequest, EndCallRequest, ListCallsRequest, PlaceCallRequest,
@@ -58,7 +52,7 @@ const SCOPES: [(&str, &str); 23] = [
 ];
 
 /// A request with a token.
-fn with<T>(token: &str, message: T) -> Request<T> {
+pub(super) fn with<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     request
@@ -372,106 +366,4 @@ async fn reflection_can_be_switched_off() {
             assert_eq!(told(answer), wanted, "{service}");
         }
     }
-}
-
-/// Certificates of an authority of our own, in files.
-struct Authority {
-    folder: tempfile::TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { folder, issuer }
-    }
-
-    /// Certificate and key for this machine, good for both ends of a connection.
-    fn issue(&self) -> (String, String) {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path.display().to_string()
-    }
-
-    /// A client that believes this authority, and shows a certificate of `other`.
-    fn client(&self, other: Option<&Self>) -> ClientTlsConfig {
-        let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.issuer.pem()));
-        match other.map(Self::issue) {
-            None => config,
-            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
-        }
-    }
-}
-
-async fn dial(address: &str, tls: Option<ClientTlsConfig>) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(address.to_owned()).unwrap();
-    match tls {
-        None => endpoint.connect().await,
-        Some(tls) => endpoint.tls_config(tls).unwrap().connect().await,
-    }
-}
-
-#[tokio::test]
-async fn the_gateway_speaks_tls_by_files_of_its_own() {
-    let authority = Authority::new();
-    let (certificate, key) = authority.issue();
-    let files = [
-        ("gateway", "GATEWAY_TLS_CERT_FILE", authority.file("cert.pem", &certificate)),
-        ("gateway", "GATEWAY_TLS_KEY_FILE", authority.file("key.pem", &key)),
-    ];
-    let mesh = mesh(Options { own_env: files.into(), ..Options::default() }).await;
-    let url = format!("{}/healthz", mesh.address("gateway")).replace("http://", "https://");
-    let root = reqwest::Certificate::from_pem(authority.issuer.pem().as_bytes()).unwrap();
-    let believing = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
-    let answer = believing.get(&url).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
-    assert!(loopback_client().get(&url).send().await.is_err(), "nobody has to believe it");
-    assert!(loopback_client().get(url.replace("https://", "http://")).send().await.is_err());
-}
-
-#[tokio::test]
-async fn over_mutual_tls_a_call_goes_as_ever_and_whoever_shows_nothing_is_refused() {
-    let authority = Authority::new();
-    let (certificate, key) = authority.issue();
-    let ca = authority.file("ca.pem", &authority.issuer.pem());
-    let options = Options { tls: Some(authority.client(Some(&authority))), ..Options::default() }
-        .with("TLS_CERT_FILE", authority.file("cert.pem", &certificate))
-        .with("TLS_KEY_FILE", authority.file("key.pem", &key))
-        .with("TLS_CLIENT_CA_FILE", &ca)
-        .with("MESH_CA_FILE", &ca);
-    let mesh = mesh(options).await;
-    let (caller, mut watch) = greeted(&mesh).await;
-    ask(&caller, &mut watch).await;
-    assert_eq!(replies(&watch).join(" "), ANSWER);
-    let ready = loopback_client().get(format!("{}/readyz", mesh.address("gateway"))).send().await.unwrap();
-    assert_eq!(ready.json::<Value>().await.unwrap(), json!({ "tts": "up", "relay": "up" }));
-
-    let address = mesh.address("tts");
-    let stranger = Authority::new();
-    for (who, channel) in [
-        ("who speaks plainly", dial(&address.replace("https", "http"), None).await),
-        ("who shows nothing", dial(&address, Some(authority.client(None))).await),
-        ("who shows another authority's", dial(&address, Some(authority.client(Some(&stranger)))).await),
-        ("who does not believe it", dial(&address, Some(stranger.client(Some(&authority)))).await),
-    ] {
-        // With TLS 1.3 a client learns of its refusal when it first reads.
-        let Ok(channel) = channel else { continue };
-        let mut tts = TtsServiceClient::new(channel);
-        assert!(tts.list_voices(ListVoicesRequest {}).await.is_err(), "{who} was let in");
-    }
-    let known = dial(&address, Some(authority.client(Some(&authority)))).await.unwrap();
-    TtsServiceClient::new(known).list_voices(ListVoicesRequest {}).await.unwrap();
 }

@@ -21,17 +21,17 @@ use crate::{leg::AudioCaller, mesh::eventually};
 /// The context whose calls come in frames.
 const FRAMES: &str = "frames";
 
-const RELAYS: [&str; 2] = ["relay", "relay-2"];
+pub(super) const RELAYS: [&str; 2] = ["relay", "relay-2"];
 
 /// Two relays.
-async fn two_relays(options: Options) -> Mesh {
+pub(super) async fn two_relays(options: Options) -> Mesh {
     let mesh = mesh(Options { more: vec!["relay-2"], ..options }).await;
     both_known(&mesh).await;
     mesh
 }
 
 /// Waits until both relays are at the platform and each knows of the other.
-async fn both_known(mesh: &Mesh) {
+pub(super) async fn both_known(mesh: &Mesh) {
     eventually(LIMIT, "two relays at the platform", async || {
         let stats = mesh.phone.stats().await.ok()?;
         (stats["open_sockets"].as_u64()? == 2).then_some(())
@@ -40,12 +40,12 @@ async fn both_known(mesh: &Mesh) {
     .unwrap();
 }
 
-async fn relay(mesh: &Mesh, name: &str) -> RelayServiceClient<Channel> {
+pub(super) async fn relay(mesh: &Mesh, name: &str) -> RelayServiceClient<Channel> {
     RelayServiceClient::new(mesh.connect(name).await.unwrap())
 }
 
 /// The relay that has a call, and the other one.
-fn owner(mesh: &Mesh, call_id: &str) -> (&'static str, &'static str) {
+pub(super) fn owner(mesh: &Mesh, call_id: &str) -> (&'static str, &'static str) {
     let [one, two] = RELAYS;
     if RelayId::of(&mesh.address(one)).owns(call_id) { (one, two) } else { (two, one) }
 }
@@ -65,7 +65,7 @@ async fn listed(mesh: &Mesh, by: &str, page_size: i32) -> Vec<String> {
 }
 
 /// Rings, and waits until a new call is listed; gives its id.
-async fn ring(mesh: &Mesh, context: &str) -> (Caller, String) {
+pub(super) async fn ring(mesh: &Mesh, context: &str) -> (Caller, String) {
     let before: BTreeSet<_> = listed(mesh, "relay", 0).await.into_iter().collect();
     let caller = mesh.phone.ring(context).await.unwrap();
     let new = eventually(LIMIT, "the new call", async || {
