@@ -20,6 +20,7 @@ mod links;
 mod media;
 mod media_clients;
 mod outbound;
+mod passed_on;
 mod poison;
 mod restarts;
 mod sdk_celery;

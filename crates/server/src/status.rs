@@ -177,6 +177,14 @@ pub fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// What ends an answer that has begun.
+pub(crate) fn trailers(status: Status) -> http::HeaderMap {
+    let (head, ()) = status.into_http::<()>().into_parts();
+    let mut trailers = head.headers;
+    trailers.remove(http::header::CONTENT_TYPE);
+    trailers
+}
+
 /// The code of an answer that is an error from its first word on; `Ok` for one that has more to say.
 pub(crate) fn code_in(headers: &http::HeaderMap) -> Code {
     headers.get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))

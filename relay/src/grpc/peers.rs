@@ -126,7 +126,8 @@ pub(super) fn onward<T>(request: Request<T>) -> Request<T> {
     within(Request::new(request.into_inner()), deadline.saturating_duration_since(Instant::now()))
 }
 
-/// The same for a stream, which lasts for as long as somebody reads it.
+/// The same for a stream, which lasts for as long as somebody reads it: what ends it here, at its deadline too, ends it
+/// there.
 pub(super) fn onward_for_long<T>(request: Request<T>) -> Request<T> {
     marked(Request::new(request.into_inner()))
 }
@@ -166,4 +167,40 @@ pub(super) fn stream_back<T: Send + 'static>(
 /// A status without what concerned the connection that it came over.
 fn bare(status: &Status) -> Status {
     Status::with_details(status.code(), status.message(), Bytes::copy_from_slice(status.details()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a request says of its time, in milliseconds.
+    fn timeout_ms(request: &Request<()>) -> Option<u128> {
+        let value = request.metadata().get("grpc-timeout")?.to_str().unwrap();
+        let (digits, unit) = value.split_at(value.len() - 1);
+        let amount: u64 = digits.parse().unwrap();
+        let unit = match unit {
+            "n" => Duration::from_nanos(1),
+            "u" => Duration::from_micros(1),
+            "m" => Duration::from_millis(1),
+            _ => panic!("{value} is longer than any time here"),
+        };
+        Some((unit * u32::try_from(amount).unwrap()).as_millis())
+    }
+
+    fn until(deadline: Instant) -> Request<()> {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Deadline(deadline));
+        request
+    }
+
+    #[test]
+    fn what_goes_on_to_another_relay_is_marked_and_has_what_is_left_of_its_time() {
+        let soon = onward(until(Instant::now() + Duration::from_secs(3)));
+        assert!(is_passed_on(&soon));
+        assert!(timeout_ms(&soon).is_some_and(|left| left > 0 && left <= 3_000), "{soon:?}");
+        assert_eq!(timeout_ms(&onward(until(Instant::now()))), Some(0));
+        let watch = onward_for_long(until(Instant::now() + Duration::from_secs(3)));
+        assert!(is_passed_on(&watch));
+        assert_eq!(timeout_ms(&watch), None);
+    }
 }

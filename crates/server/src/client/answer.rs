@@ -1,4 +1,5 @@
-//! The body of an answer: its instance is busy until it ends, and it ends at the deadline.
+//! The body of an answer: its instance is busy until it ends, and it ends at the deadline. However it ends, it says so in
+//! trailers, which can be passed on; an error would break the connection of whoever they are passed on to.
 
 use std::{
     future::Future as _,
@@ -13,7 +14,7 @@ use tokio::time::Sleep;
 use tonic::{Status, body::Body};
 
 use super::{Failure, Peer, member::Flight};
-use crate::status::into_status;
+use crate::status::{into_status, trailers};
 
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -30,6 +31,13 @@ impl Answer {
         let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline.into())));
         Self { inner, flight, deadline, peer }
     }
+
+    /// The last of it.
+    fn end(&mut self, why: fn(Peer) -> Failure) -> Frame<Bytes> {
+        self.inner = Body::empty();
+        self.deadline = None;
+        Frame::trailers(trailers(into_status(&why(self.peer))))
+    }
 }
 
 impl HttpBody for Answer {
@@ -44,16 +52,14 @@ impl HttpBody for Answer {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            self.inner = Body::empty();
-            self.deadline = None;
-            return Poll::Ready(Some(Err(into_status(&Failure::Late(self.peer)))));
+            return Poll::Ready(Some(Ok(self.end(Failure::Late))));
         }
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Err(status))) => {
                 // What an instance says of an error comes as trailers: this is a connection that broke.
                 tracing::debug!(peer = self.peer.name(), %status, "an answer broke off");
                 self.flight.broke();
-                Poll::Ready(Some(Err(into_status(&Failure::Unreachable(self.peer)))))
+                Poll::Ready(Some(Ok(self.end(Failure::Unreachable))))
             }
             other => other,
         }

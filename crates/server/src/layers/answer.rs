@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 
 use super::{DeadlinePassed, Stopping, streams::Stream};
-use crate::status::into_status;
+use crate::status::{into_status, trailers};
 
 /// Counts an RPC for as long as it goes on.
 #[derive(Debug)]
@@ -91,10 +91,7 @@ impl HttpBody for Answer {
             return polled;
         }
         let Work::Cut(why) = mem::replace(&mut *work, Work::Over) else { return Poll::Ready(None) };
-        let (head, ()) = why.into_http::<()>().into_parts();
-        let mut trailers = head.headers;
-        trailers.remove(http::header::CONTENT_TYPE);
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        Poll::Ready(Some(Ok(Frame::trailers(trailers(why)))))
     }
 
     fn is_end_stream(&self) -> bool {
