@@ -94,6 +94,16 @@ impl AudioFormat {
         }
     }
 
+    /// A frame of silence.
+    pub(crate) fn silent_frame(self) -> Bytes {
+        static MULAW: [u8; 160] = [voice_audio::mulaw::SILENCE; 160];
+        static LINEAR16: [u8; 960] = [0; 960];
+        match self {
+            Self::Mulaw => Bytes::from_static(&MULAW),
+            Self::Linear16 { .. } => Bytes::from_static(&LINEAR16[..self.frame_bytes()]),
+        }
+    }
+
     /// Playing time of that many bytes.
     pub(crate) fn duration_of(self, bytes: usize) -> Duration {
         voice_audio::duration_of(bytes / self.sample_bytes(), self.hertz())

@@ -117,17 +117,21 @@ impl StreamLine {
     ) {
         let sleep = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(sleep);
+        let mut is_due = true;
         loop {
-            let now = now();
-            self.go_on(now);
-            for event in self.told.drain(..) {
-                // A session that is gone has closed the commands as well.
-                let _ = self.out.send(event).await;
+            if is_due {
+                let now = now();
+                self.go_on(now);
+                for event in self.told.drain(..) {
+                    // A session that is gone has closed the commands as well.
+                    let _ = self.out.send(event).await;
+                }
+                let wake = tokio::time::Instant::from_std(self.wake_at(now));
+                if sleep.deadline() != wake {
+                    sleep.as_mut().reset(wake);
+                }
             }
-            let wake = tokio::time::Instant::from_std(self.wake_at(now));
-            if sleep.deadline() != wake {
-                sleep.as_mut().reset(wake);
-            }
+            is_due = true;
             let awaited = self.mouth.awaited();
             // In order: what the call has decided first, so that no flood of frames delays it, and then the frames, of which there
             // are fifty a second.
@@ -137,7 +141,7 @@ impl StreamLine {
                     Some(command) => self.obey(command),
                     None => break,
                 },
-                event = next_event(&mut self.leg) => self.take(event),
+                event = next_event(&mut self.leg) => is_due = self.take(event),
                 leg = next_leg(&mut self.place) => self.connected(leg),
                 news = telephone::next(&mut self.telephone) => self.take_news(news),
                 told = trunk::told(&mut platform) => match told {
@@ -194,11 +198,15 @@ impl StreamLine {
         [mouth, idle, ending, lost, stream].into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
-    fn take(&mut self, event: Option<LegEvent>) {
+    /// Takes what comes in. Gives whether anything is to be done for it: for a frame in which nothing happens there is not.
+    fn take(&mut self, event: Option<LegEvent>) -> bool {
         let now = now();
         self.heard_at = now;
         match event {
-            Some(LegEvent::Audio(audio)) => self.listen(audio, now),
+            Some(LegEvent::Audio(audio)) => {
+                self.listen(audio, now);
+                return !self.told.is_empty() || self.leg.as_ref().is_some_and(|leg| leg.outbox.is_gone());
+            }
             Some(LegEvent::Digit(digit)) => self.tell(Event::DigitPressed { digit }),
             Some(LegEvent::Mark(name)) => {
                 let told = &mut self.told;
@@ -218,6 +226,7 @@ impl StreamLine {
                 self.over(Event::HungUp);
             }
         }
+        true
     }
 
     fn listen(&mut self, audio: Bytes, now: Instant) {

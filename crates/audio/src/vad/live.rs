@@ -58,6 +58,7 @@ pub struct LiveVad {
     score: f32,
     floor_db: f32,
     echo: Echo,
+    is_silent: bool,
     /// Whether each of the last frames was voice; the newest is bit 0.
     recent: u32,
     phase: Phase,
@@ -98,6 +99,7 @@ impl LiveVad {
             score: 0.0,
             floor_db: 0.0,
             echo: Echo::default(),
+            is_silent: true,
             recent: 0,
             phase: Phase::Quiet,
         }
@@ -111,13 +113,19 @@ impl LiveVad {
     ) -> Option<Change> {
         let level = level_db(near);
         let is_echo = self.echo.push(level, far.map_or(f32::NEG_INFINITY, level_db));
-        self.listen(near, level > SILENCE_DB);
+        self.is_silent = level <= SILENCE_DB;
+        self.listen(near);
         let needed = if self.phase == Phase::Quiet { SCORE_START } else { SCORE_GO_ON };
         self.floor_db = (self.floor_db + FLOOR_RISE_DB).min(level);
-        let is_sound = level > SILENCE_DB && level > self.floor_db + MARGIN_DB;
+        let is_sound = !self.is_silent && level > self.floor_db + MARGIN_DB;
         let is_voiced = is_sound && self.score >= needed && !is_echo;
         self.recent = self.recent << 1 | u32::from(is_voiced);
         self.advance(is_voiced)
+    }
+
+    /// Whether the last frame was silence, whatever else the line is: the idle noise of a telephone at most.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
     }
 
     /// The utterance is over: what comes next is another one.
@@ -160,7 +168,7 @@ impl LiveVad {
     }
 
     /// Silence is not worth the network's time, of which a line has as much as of speech.
-    fn listen(&mut self, frame: &[i16; FRAME_SAMPLES], is_sound: bool) {
+    fn listen(&mut self, frame: &[i16; FRAME_SAMPLES]) {
         let doubled = self.upsampler.push(frame);
         let mut rest = doubled.as_slice();
         while !rest.is_empty() {
@@ -170,7 +178,7 @@ impl LiveVad {
             rest = later;
             if self.filled == WINDOW {
                 self.filled = 0;
-                self.score = if is_sound { self.network.predict_i16(&self.window) } else { 0.0 };
+                self.score = if self.is_silent { 0.0 } else { self.network.predict_i16(&self.window) };
             }
         }
     }

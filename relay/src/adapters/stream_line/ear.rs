@@ -62,9 +62,18 @@ pub(super) struct Ear {
     /// Less than a frame.
     rest: BytesMut,
     /// The last frames, of which the next utterance may need some.
-    recent: VecDeque<Bytes>,
+    recent: Recent,
     utterance: Option<Utterance>,
     utterances: u32,
+}
+
+/// The last frames of a leg. Silence, which is most of what comes, is counted: its pieces would keep the transport's buffers, and
+/// be cold by the time they are let go.
+#[derive(Debug, Default)]
+struct Recent {
+    frames: VecDeque<Bytes>,
+    /// Silent frames that came after these.
+    silent: usize,
 }
 
 #[derive(Debug)]
@@ -94,7 +103,7 @@ impl Ear {
             format,
             vad: LiveVad::new(),
             rest: BytesMut::new(),
-            recent: VecDeque::with_capacity(KEPT),
+            recent: Recent::default(),
             utterance: None,
             utterances: 0,
         }
@@ -131,10 +140,7 @@ impl Ear {
             utterance.weigh(frames::level_db(&near));
             paused = utterance.believe(change);
         }
-        if self.recent.len() == KEPT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(frame);
+        self.recent.keep(self.format, frame, self.vad.is_silent());
         match change {
             Some(Change::Started { onset_frames }) => Some(self.started(onset_frames)),
             Some(Change::Resumed) => self.utterance.as_mut().and_then(Utterance::resume),
@@ -156,9 +162,8 @@ impl Ear {
             doubted: None,
             held: None,
         };
-        let from = self.recent.len().saturating_sub(onset_frames + PRE_ROLL);
-        for frame in self.recent.range(from..) {
-            utterance.take(frame.clone());
+        for frame in self.recent.last(self.format, onset_frames + PRE_ROLL) {
+            utterance.take(frame);
         }
         self.utterance = Some(utterance);
         Heard::Started(id, audio)
@@ -172,6 +177,30 @@ impl Ear {
         }
         self.vad.reset();
         Some(utterance.id)
+    }
+}
+
+impl Recent {
+    fn keep(&mut self, format: AudioFormat, frame: Bytes, is_silent: bool) {
+        if is_silent {
+            if self.silent < KEPT {
+                self.silent += 1;
+            } else if !self.frames.is_empty() {
+                self.frames = VecDeque::new();
+            }
+            return;
+        }
+        let silent = std::mem::take(&mut self.silent);
+        self.frames.extend(std::iter::repeat_n(format.silent_frame(), silent));
+        self.frames.push_back(frame);
+        self.frames.drain(..self.frames.len().saturating_sub(KEPT));
+    }
+
+    /// So many of them, or all that there are.
+    fn last(&self, format: AudioFormat, count: usize) -> impl Iterator<Item = Bytes> {
+        let silent = std::iter::repeat_n(format.silent_frame(), self.silent);
+        let skipped = (self.frames.len() + self.silent).saturating_sub(count);
+        self.frames.iter().cloned().chain(silent).skip(skipped)
     }
 }
 

@@ -277,12 +277,11 @@ impl Mouth {
     /// What is heard of the assistant at this moment.
     pub(super) fn sounding(&mut self, now: Instant) -> Option<Frame> {
         let lag = self.lag;
-        while self.sent.len() > 1 && self.sent[1].0 + lag <= now {
+        while self.sent.front().is_some_and(|(at, _)| *at + lag + FRAME <= now) {
             self.sent.pop_front();
         }
         let (at, frame) = self.sent.front()?;
-        let is_on = *at + lag <= now && now < *at + lag + FRAME;
-        is_on.then(|| frames::samples(self.format, frame))
+        (*at + lag <= now).then(|| frames::samples(self.format, frame))
     }
 
     /// When all that was sent has been heard.
