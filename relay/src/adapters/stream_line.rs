@@ -4,6 +4,7 @@
 //! When an utterance ends, whether an interruption was one, and what is said next is decided elsewhere. A leg that breaks
 //! is replaced by another connection if the call can get one, and goes on where it was.
 
+mod aside;
 mod ear;
 mod frames;
 mod mouth;
@@ -11,16 +12,19 @@ mod telephone;
 
 use std::{
     future::Future,
+    pin::pin,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
+use tracing::{Instrument as _, Span};
 use voice_call::{Answerer, Event, PlaybackId};
 
 pub(crate) use self::telephone::{Media, answer, place, take_back};
 use self::{
+    aside::aside,
     ear::{Ear, Heard},
     mouth::Mouth,
     telephone::Telephone,
@@ -64,6 +68,22 @@ struct StreamLine {
     pace: Pace,
     /// Where the grid begins on which this process does what can wait for the next frame.
     origin: Instant,
+}
+
+/// Something for which more is to be done than to hear it.
+enum Input {
+    /// What comes in on the leg besides frames.
+    Leg(Option<LegEvent>),
+    /// What the call decides; `None` once it is gone.
+    Command(Option<LineCommand>),
+    /// Another connection of the leg.
+    Connected(Option<Leg>),
+    /// The platform's answers.
+    Telephone(Option<trunk::News>),
+    /// The platform's events; `None` once nobody passes them on.
+    Told(Option<Platform>),
+    /// Nothing but that it is time.
+    Due,
 }
 
 /// How much audio came, and since when.
@@ -110,52 +130,88 @@ impl StreamLine {
         }
     }
 
-    async fn run(
+    /// Conducts the line to its end.
+    async fn run(self, commands: mpsc::Receiver<LineCommand>, platform: Option<mpsc::Receiver<Platform>>) {
+        // A task of its own: frames need no span, and whatever else there is enters it.
+        let mut alone = JoinSet::new();
+        alone.spawn(self.conduct(commands, platform, Span::current()));
+        alone.join_next().await;
+    }
+
+    async fn conduct(
         mut self,
         mut commands: mpsc::Receiver<LineCommand>,
         mut platform: Option<mpsc::Receiver<Platform>>,
+        span: Span,
     ) {
         let sleep = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(sleep);
-        let mut is_due = true;
         loop {
-            if is_due {
-                let now = now();
-                self.go_on(now);
-                for event in self.told.drain(..) {
-                    // A session that is gone has closed the commands as well.
-                    let _ = self.out.send(event).await;
-                }
-                let wake = tokio::time::Instant::from_std(self.wake_at(now));
-                if sleep.deadline() != wake {
-                    sleep.as_mut().reset(wake);
-                }
+            let now = now();
+            span.in_scope(|| self.go_on(now));
+            for event in self.told.drain(..) {
+                // A session that is gone has closed the commands as well.
+                let _ = self.out.send(event).await;
             }
-            is_due = true;
+            let wake = tokio::time::Instant::from_std(self.wake_at(now));
+            if sleep.deadline() != wake {
+                sleep.as_mut().reset(wake);
+            }
             let awaited = self.mouth.awaited();
-            // In order: what the call has decided first, so that no flood of frames delays it, and then the frames, of which there
-            // are fifty a second.
-            tokio::select! {
-                biased;
-                command = commands.recv() => match command {
-                    Some(command) => self.obey(command),
-                    None => break,
-                },
-                event = next_event(&mut self.leg) => is_due = self.take(event),
-                leg = next_leg(&mut self.place) => self.connected(leg),
-                news = telephone::next(&mut self.telephone) => self.take_news(news),
-                told = trunk::told(&mut platform) => match told {
-                    Some(told) => self.take_told(&told),
-                    None => break,
-                },
-                () = grown(awaited.as_ref()) => {}
-                () = &mut sleep => {}
+            let (mut place, mut telephone) = (self.place.take(), self.telephone.take());
+            let input = {
+                let others = async {
+                    tokio::select! {
+                        biased;
+                        command = commands.recv() => Input::Command(command),
+                        leg = next_leg(&mut place) => Input::Connected(leg),
+                        news = telephone::next(&mut telephone) => Input::Telephone(news),
+                        told = trunk::told(&mut platform) => Input::Told(told),
+                        () = grown(awaited.as_ref()) => Input::Due,
+                        () = &mut sleep => Input::Due,
+                    }
+                };
+                let mut others = pin!(aside(others.instrument(span.clone())));
+                loop {
+                    // In order: what the call has decided first, so that no flood of frames delays it, and then the frames, of
+                    // which there are fifty a second.
+                    tokio::select! {
+                        biased;
+                        input = &mut others => break input,
+                        event = next_event(&mut self.leg) => match event {
+                            Some(LegEvent::Audio(audio)) => {
+                                if self.hear(audio) {
+                                    break Input::Due;
+                                }
+                            }
+                            event => break Input::Leg(event),
+                        },
+                    }
+                }
+            };
+            (self.place, self.telephone) = (place, telephone);
+            let is_left = span.in_scope(|| self.attend(input)).is_none();
+            if is_left {
+                break;
             }
         }
         self.leg = None;
         if let Some(telephone) = self.telephone {
-            telephone.leave().await;
+            telephone.leave().instrument(span).await;
         }
+    }
+
+    /// Does what has to be done for whatever came; `None` once whoever conducts the call has gone.
+    fn attend(&mut self, input: Input) -> Option<()> {
+        match input {
+            Input::Command(command) => self.obey(command?),
+            Input::Leg(event) => self.take(event),
+            Input::Connected(leg) => self.connected(leg),
+            Input::Telephone(news) => self.take_news(news),
+            Input::Told(told) => self.take_told(&told?),
+            Input::Due => {}
+        }
+        Some(())
     }
 
     /// Does what is due.
@@ -198,15 +254,19 @@ impl StreamLine {
         [mouth, idle, ending, lost, stream].into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
-    /// Takes what comes in. Gives whether anything is to be done for it: for a frame in which nothing happens there is not.
-    fn take(&mut self, event: Option<LegEvent>) -> bool {
+    /// Hears what the caller says. Gives whether anything is to be done for it: for most frames there is not.
+    fn hear(&mut self, audio: Bytes) -> bool {
+        let now = now();
+        self.heard_at = now;
+        self.listen(audio, now);
+        !self.told.is_empty() || self.leg.as_ref().is_some_and(|leg| leg.outbox.is_gone())
+    }
+
+    fn take(&mut self, event: Option<LegEvent>) {
         let now = now();
         self.heard_at = now;
         match event {
-            Some(LegEvent::Audio(audio)) => {
-                self.listen(audio, now);
-                return !self.told.is_empty() || self.leg.as_ref().is_some_and(|leg| leg.outbox.is_gone());
-            }
+            Some(LegEvent::Audio(audio)) => self.listen(audio, now),
             Some(LegEvent::Digit(digit)) => self.tell(Event::DigitPressed { digit }),
             Some(LegEvent::Mark(name)) => {
                 let told = &mut self.told;
@@ -226,7 +286,6 @@ impl StreamLine {
                 self.over(Event::HungUp);
             }
         }
-        true
     }
 
     fn listen(&mut self, audio: Bytes, now: Instant) {
