@@ -95,7 +95,7 @@ enum Life {
 #[derive(Debug)]
 enum Pickup {
     Greet,
-    TurnAway,
+    TurnAway(EndReason),
     /// The call is ours.
     Placed(Voicemail),
 }
@@ -134,7 +134,7 @@ impl Call {
 
     /// Takes a call that there is no room for: it is told so and ended.
     pub fn turn_away(now: Instant, config: Config) -> Self {
-        Self::new(config, Command::Answer, now + PROVIDER_WAIT, Pickup::TurnAway)
+        Self::new(config, Command::Answer, now + PROVIDER_WAIT, Pickup::TurnAway(EndReason::Busy))
     }
 
     /// Calls somebody, whose telephone may ring for as long as `ring`.
@@ -231,10 +231,15 @@ impl Call {
             (Life::Ringing { pickup, .. }, Event::Answered) => {
                 match std::mem::replace(pickup, Pickup::Greet) {
                     Pickup::Greet => self.begin_talk(now),
-                    Pickup::TurnAway => self.dismiss(now, EndReason::Busy),
+                    Pickup::TurnAway(reason) => self.dismiss(now, reason),
                     Pickup::Placed(voicemail) => self.reached(now, voicemail),
                 }
             }
+            (Life::Ringing { pickup, .. }, Event::DrainStarted) => match pickup {
+                Pickup::Placed(_) => self.hang_up(now, EndReason::Drain),
+                Pickup::Greet => *pickup = Pickup::TurnAway(EndReason::Drain),
+                Pickup::TurnAway(_) => {}
+            },
             (Life::Screening(_), event) => self.screen(now, event),
             (Life::Active(talk), event) => {
                 let mut cx = Cx { now, config: &self.config, out: &mut self.out };
@@ -249,6 +254,8 @@ impl Call {
             (Life::Ending { reason: EndReason::Transferred, .. }, Event::TransferConnected) => {
                 self.out.report(Notice::TransferConnected);
             }
+            // It may be given back.
+            (Life::Ending { kept: Some(talk), .. }, Event::DrainStarted) => talk.is_draining = true,
             // Nothing else matters to a call that is not active: late events of what is over.
             (Life::Ringing { .. } | Life::Ending { .. } | Life::Ended { .. }, _) => {}
         }

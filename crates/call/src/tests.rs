@@ -305,6 +305,32 @@ fn a_draining_call_finishes_its_turn_and_says_goodbye() {
 }
 
 #[test]
+fn a_call_that_cannot_be_told_of_the_drain_yet_remembers_it() {
+    let mut received = Timeline::ringing(|now| crate::Call::answer(now, crate::Config::default()));
+    received.event(Event::DrainStarted);
+    received.event(Event::Answered);
+    received.run_until_idle_for(ms(4_000));
+    assert_eq!(received.playback_kinds(), [PlaybackKind::Goodbye]);
+    assert!(matches!(received.call.state(), State::Ending { reason: EndReason::Drain }));
+
+    let ring = Duration::from_secs(30);
+    let mut placed = Timeline::ringing(|now| {
+        crate::Call::place(now, crate::Config::default(), crate::Voicemail::Ignore, ring)
+    });
+    placed.event(Event::DrainStarted);
+    assert!(placed.find(|command| *command == Command::HangUp), "nobody has answered it");
+    assert!(matches!(placed.call.state(), State::Ending { reason: EndReason::Drain }));
+
+    let mut given_back = Timeline::speaking("One two three four.", ms(2_000));
+    given_back.ask(|call, now| call.transfer(now, "+15553330000".into(), None)).unwrap();
+    given_back.event(Event::DrainStarted);
+    given_back.stop_confirmed();
+    given_back.event(Event::TransferFailed { reason: TransferFailure::Busy });
+    given_back.run_until_idle_for(ms(8_000));
+    assert_eq!(given_back.playback_kinds().last(), Some(&PlaybackKind::Goodbye));
+}
+
+#[test]
 fn calls_and_turns_have_limits() {
     let mut line = Timeline::answered_with(|config| config.max_call = Duration::from_secs(5));
     line.run_until_idle_for(ms(9_000));
