@@ -136,7 +136,6 @@ fn next_steps(env: &Variables, token: Option<&str>, phone: Option<&str>) {
         println!("  curl -X POST {phone}/sim/calls -H 'content-type: application/json' \\");
         println!("       -d '{{\"from\":\"+15551110000\",\"to\":\"+15552220000\",\"context\":\"default\"}}'");
     }
-    println!("Ctrl-C ends it.");
 }
 
 /// Stays until Ctrl-C, or until something ends by itself; then waits for the services, which end what runs. Ctrl-C again
@@ -144,6 +143,12 @@ fn next_steps(env: &Variables, token: Option<&str>, phone: Option<&str>) {
 async fn watch(mut others: Vec<Child>, mut services: Vec<Child>) -> anyhow::Result<()> {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let mut stop = pin!(shutdown::signal());
+    tokio::select! {
+        biased;
+        // Asked first, so that it is listened for.
+        () = &mut stop => return Ok(()),
+        () = std::future::ready(()) => println!("Ctrl-C ends it."),
+    }
     let ended = loop {
         tokio::select! {
             () = &mut stop => break None,

@@ -13,7 +13,7 @@ use super::{page, root, up::Up};
 use crate::{child::LOOPBACK, mesh::installed};
 
 /// All commands of the page together.
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Ends the output of one block.
 const MARK: &str = "-- end of block --";
@@ -45,7 +45,8 @@ fn blocks(page: &str) -> Vec<Block> {
 /// The page as one script, so that what a command sets is there for the next one. It ends at the first command that
 /// fails and should not, or that should and does not.
 fn script(blocks: &[Block]) -> String {
-    let mut script = String::from("set -euo pipefail\nexec 2>&1\n");
+    let mut script =
+        String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\nexec 2>&1\n");
     for Block { commands, fails, .. } in blocks {
         let _ = if *fails {
             write!(script, "if\n{commands}\nthen exit 1; fi\necho '{MARK}'\n")
@@ -69,7 +70,7 @@ async fn printed(script: &str, folder: &Path, path: impl IntoIterator<Item = Pat
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(LIMIT, bash).await.expect("the page takes no two minutes").unwrap();
+    let output = tokio::time::timeout(LIMIT, bash).await.expect("the page takes no five minutes").unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -111,7 +112,10 @@ fn missing<'a>(wanted: &'a [String], output: &str) -> Option<&'a str> {
 
 /// Runs the page with the programs of `folder` first on the path.
 async fn run(folder: &Path, blocks: &[Block]) {
-    let up = Up::start([("DIAL_ALLOWED_PREFIXES".to_owned(), "+1555".to_owned())]).await;
+    // Beside other tests its recogniser may be slow.
+    let env =
+        [("DIAL_ALLOWED_PREFIXES", "+1555"), ("TURN_BUDGET_MS", "60000"), ("STT_PARTIALS_PER_MINUTE", "1")];
+    let up = Up::start(env.map(|(name, value)| (name.to_owned(), value.to_owned()))).await;
     let mut script = script(blocks);
     for (usual, service) in
         [("127.0.0.1:50051", "relay"), ("127.0.0.1:50052", "worker"), ("127.0.0.1:50053", "tts")]

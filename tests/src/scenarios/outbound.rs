@@ -131,7 +131,7 @@ async fn a_machine_is_left_a_message_after_its_tone_or_hung_up_on_and_a_person_i
         let mesh = dialling_mesh(Options::default().with("CALL_AUDIO", door)).await;
         let machine = json!({ "says_ms": MACHINE_SAYS_MS, "beep": true });
         let telephones = json!({ "+15550000001": machine, "+15550000002": machine,
-            "+15550000003": { "says_ms": 600 } });
+            "+15550000003": { "says_ms": 1_000 } });
         mesh.phone.telephones(telephones).await.unwrap();
         let message = PlaceCallRequest {
             voicemail_policy: VoicemailPolicy::LeaveMessage.into(),

@@ -19,7 +19,7 @@ use crate::{
 const WATCH: &str = "/voice.relay.v1.RelayService/WatchCall";
 
 /// Long enough for the first event, short enough to be waited for.
-const DEADLINE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// How many watches a relay has open.
 async fn open_at(mesh: &Mesh, relay: &str) -> Option<usize> {

@@ -188,7 +188,8 @@ impl Piper {
         let permit = in_time(self.runs.clone().acquire_owned()).await?;
         let model = model.clone();
         let run = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            // The permit is the last to be let go: whoever has it next finds nothing left of this run.
+            let (_permit, model) = (permit, model);
             model.step(rest, speaker)
         });
         in_time(run).await?.map_err(|error| EngineError::new(format!("the network broke off: {error}")))?
