@@ -1,6 +1,23 @@
-//! What processes cost, from `/proc`.
+//! What processes cost, from `/proc`, and where they run.
 
-use std::fs;
+use std::{fs, process::Stdio};
+
+use anyhow::{Context as _, ensure};
+use tokio::process::Command;
+
+/// Lets a process run on these cores alone.
+///
+/// # Errors
+/// When there are no such cores.
+pub async fn bind(pid: u32, cores: &str) -> anyhow::Result<()> {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-acp", cores, &pid.to_string()]).stdout(Stdio::null());
+    ensure!(
+        taskset.status().await.context("taskset")?.success(),
+        "a process cannot be bound to core {cores}"
+    );
+    Ok(())
+}
 
 /// Seconds of CPU of a process and of all its descendants, dead ones that were waited for included.
 pub fn cpu_seconds(pid: u32) -> f64 {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bench::{
     Better, Report, floor, parts,
-    process::{cpu_seconds, resident_mb},
+    process::{bind, cpu_seconds, resident_mb},
     quantile,
 };
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -171,17 +171,6 @@ const PLACES: [(&str, &str, [&str; 2]); 2] =
     [("floor", "ours", ["1", "0"]), ("floor_on_one_core", "ours_on_one_core", ["0", "0"])];
 /// All cores.
 const ANYWHERE: [&str; 2] = ["0-1", "0-1"];
-
-/// Lets a process run on these cores alone.
-async fn bind(pid: u32, cores: &str) -> anyhow::Result<()> {
-    let mut taskset = Command::new("taskset");
-    taskset.args(["-acp", cores, &pid.to_string()]).stdout(Stdio::null());
-    ensure!(
-        taskset.status().await.context("taskset")?.success(),
-        "a process cannot be bound to core {cores}"
-    );
-    Ok(())
-}
 
 /// Runs a job to its end; gives how long it took, in milliseconds.
 async fn run(jobs: &Jobs) -> anyhow::Result<f64> {

@@ -19,7 +19,11 @@ use voice_proto::relay::v1::{
 };
 
 use super::{LIMIT, Side, channels, now};
-use crate::{Better, Report, process::cpu_seconds, quantile};
+use crate::{
+    Better, Report,
+    process::{bind, cpu_seconds},
+    quantile,
+};
 
 /// One frame.
 const FRAME: Duration = Duration::from_millis(20);
@@ -31,6 +35,9 @@ const SETTLE: Duration = Duration::from_secs(4);
 const LASTS: Duration = Duration::from_secs(10);
 /// Turns that the two take.
 const ROUNDS: usize = 3;
+/// Where the clients run, and where those do who are asked, as on two machines. Left to the kernel they share a core for some seconds
+/// and do not for others: the frames of a burst then wait for whoever sends them.
+const CORES: [&str; 2] = ["0", "1"];
 /// Where the way of a frame is counted.
 const WAY: &str = "converse_way_seconds";
 
@@ -48,6 +55,11 @@ struct Measured {
 /// # Errors
 /// When a stream breaks.
 pub async fn measure(relay: &Side, floor: &Side, streams: u32, report: &mut Report) -> anyhow::Result<()> {
+    let [clients, asked] = CORES;
+    bind(std::process::id(), clients).await?;
+    for side in [relay, floor] {
+        bind(side.pid, asked).await?;
+    }
     let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         for (side, rounds) in [floor, relay].into_iter().zip(&mut rounds) {
