@@ -95,6 +95,13 @@ async fn readiness(mesh: &Mesh) -> Value {
     loopback_client().get(url).send().await.unwrap().json().await.unwrap()
 }
 
+async fn a_call_goes_as_ever(mesh: &Mesh) {
+    let (caller, mut watch) = greeted(mesh).await;
+    ask(&caller, &mut watch).await;
+    assert_eq!(replies(&watch).join(" "), ANSWER);
+    assert_eq!(readiness(mesh).await, json!({ "tts": "up", "relay": "up" }));
+}
+
 #[tokio::test]
 async fn the_gateway_speaks_tls_by_files_of_its_own() {
     let authority = Authority::new();
@@ -117,10 +124,7 @@ async fn the_gateway_speaks_tls_by_files_of_its_own() {
 async fn over_mutual_tls_a_call_goes_as_ever_and_whoever_shows_nothing_is_refused() {
     let authority = Authority::new();
     let mesh = mesh(authority.closed_services()).await;
-    let (caller, mut watch) = greeted(&mesh).await;
-    ask(&caller, &mut watch).await;
-    assert_eq!(replies(&watch).join(" "), ANSWER);
-    assert_eq!(readiness(&mesh).await, json!({ "tts": "up", "relay": "up" }));
+    a_call_goes_as_ever(&mesh).await;
 
     let address = mesh.address("tts");
     let stranger = Authority::new();
@@ -171,10 +175,7 @@ async fn over_mutual_tls_audio_and_requests_find_the_relay_of_their_call() {
 async fn over_tls_alone_whoever_believes_the_authority_is_served() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let mesh = mesh(authority.services()).await;
-    let (caller, mut watch) = greeted(&mesh).await;
-    ask(&caller, &mut watch).await;
-    assert_eq!(replies(&watch).join(" "), ANSWER);
-    assert_eq!(readiness(&mesh).await, json!({ "tts": "up", "relay": "up" }));
+    a_call_goes_as_ever(&mesh).await;
     let address = mesh.address("tts");
     assert!(is_served(dial(&address, Some(authority.client(None))).await).await);
     assert!(!is_served(dial(&address.replace("https", "http"), None).await).await, "plainly");
