@@ -96,7 +96,8 @@ impl Report {
         let model =
             cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, m)| m);
         self.machine.insert("cpu".into(), model.unwrap_or("unknown").into());
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        // This process may be bound to one of them.
+        let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
         self.machine.insert("cores".into(), cores.into());
         self.machine.insert("load_1m".into(), load().into());
         let folder = PathBuf::from("target/bench");

@@ -51,10 +51,9 @@ impl Floor {
     /// # Errors
     /// When it does not start.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
-        let env = [("TOKIO_WORKER_THREADS".to_owned(), "1".to_owned())];
         let [bare, guarded] = [free_port()?, free_port()?].map(|port| format!("127.0.0.1:{port}"));
         let (program, args) = (std::env::current_exe()?, ["bare".to_owned(), bare.clone(), guarded.clone()]);
-        let spec = Spec { name: "bare", program: &program, args: &args, env: &env, folder, announces: true };
+        let spec = Spec { name: "bare", program: &program, args: &args, env: &[], folder, announces: true };
         let process = Child::start(spec).await?;
         let [address, guarded] = [bare, guarded].map(|address| format!("http://{address}"));
         let pid = process.pid().context("the bare server is gone")?;

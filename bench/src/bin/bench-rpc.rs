@@ -11,7 +11,7 @@ use tests::mesh::{Mesh, Options};
 /// Conversations at once.
 const STREAMS: u32 = 500;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let given: Vec<String> = std::env::args().skip(1).collect();
     let streams = match &given[..] {

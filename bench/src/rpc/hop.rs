@@ -2,6 +2,9 @@
 //! relay. The client stamps every frame; how long it took is noted where it arrives, on both sides in the same histogram
 //! (`converse_way_seconds`), before anything is done with it.
 //!
+//! Callers know nothing of each other: their frames come evenly, one after the other. What it is when they come in bursts, as
+//! from a client whose timer fires once in a millisecond, is told beside.
+//!
 //! The line is quiet, so that neither side has more to do than to listen: a call that hears a voice would have it understood.
 
 use std::time::{Duration, Instant};
@@ -29,6 +32,8 @@ use crate::{
 const FRAME: Duration = Duration::from_millis(20);
 /// Between two conversations that begin: callers do not come all at once.
 const STAGGER: Duration = Duration::from_millis(10);
+/// Frames, of as many conversations, that come at the same time: first evenly, then as from a timer of a millisecond.
+const AT_ONCE: [u32; 2] = [1, 25];
 /// The last greeting is over by then.
 const SETTLE: Duration = Duration::from_secs(4);
 /// How long it is measured.
@@ -60,38 +65,54 @@ pub async fn measure(relay: &Side, floor: &Side, streams: u32, report: &mut Repo
     for side in [relay, floor] {
         bind(side.pid, asked).await?;
     }
-    let mut rounds = [Vec::new(), Vec::new()];
-    for _ in 0..ROUNDS {
-        for (side, rounds) in [floor, relay].into_iter().zip(&mut rounds) {
-            let measured = hold(side, streams).await?;
-            println!("{streams} streams: {measured:?}");
-            rounds.push(measured);
-        }
-    }
-    let of = |side: usize, value: fn(&Measured) -> f64| {
-        quantile(&rounds[side].iter().map(value).collect::<Vec<_>>(), 0.5)
-    };
-    let [bare_way, our_way] = [0, 1].map(|side| of(side, |measured| measured.way_us));
-    let [bare_cpu, our_cpu] = [0, 1].map(|side| of(side, |measured| measured.cpu_ms));
-    report.figure("hop_p50_over_floor", our_way / bare_way, "", 1.5, Better::Lower);
-    report.figure("hop_cpu_over_floor", our_cpu / bare_cpu, "", 1.5, Better::Lower);
+    let [evenly, in_bursts] = AT_ONCE;
+    let [bare, ours] = compare(relay, floor, streams, evenly).await?;
+    report.figure("hop_p50_over_floor", ours.way_us / bare.way_us, "", 1.5, Better::Lower);
+    report.figure("hop_cpu_over_floor", ours.cpu_ms / bare.cpu_ms, "", 1.5, Better::Lower);
     report.peer("hop_streams", streams);
-    report.peer("hop_bare_p50_us", bare_way);
-    report.peer("hop_ours_p50_us", our_way);
-    report.peer("hop_bare_cpu_ms_per_stream_second", bare_cpu);
-    report.peer("hop_ours_cpu_ms_per_stream_second", our_cpu);
+    tell(report, "evenly", &bare, &ours);
+    let [bare, ours] = compare(relay, floor, streams, in_bursts).await?;
+    tell(report, "in_bursts", &bare, &ours);
     Ok(())
 }
 
-async fn hold(side: &Side, streams: u32) -> anyhow::Result<Measured> {
+fn tell(report: &mut Report, how: &str, bare: &Measured, ours: &Measured) {
+    for (side, measured) in [("bare", bare), ("ours", ours)] {
+        report.peer(&format!("hop_{side}_{how}_p50_us"), measured.way_us);
+        report.peer(&format!("hop_{side}_{how}_cpu_ms_per_stream_second"), measured.cpu_ms);
+    }
+}
+
+/// What the medians of the rounds come to, of the floor and of the relay.
+async fn compare(relay: &Side, floor: &Side, streams: u32, at_once: u32) -> anyhow::Result<[Measured; 2]> {
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (side, rounds) in [floor, relay].into_iter().zip(&mut rounds) {
+            let measured = hold(side, streams, at_once).await?;
+            println!("{streams} streams, {at_once} at once: {measured:?}");
+            rounds.push(measured);
+        }
+    }
+    let median = |rounds: &[Measured], value: fn(&Measured) -> f64| {
+        quantile(&rounds.iter().map(value).collect::<Vec<_>>(), 0.5)
+    };
+    Ok(rounds.map(|rounds| Measured {
+        way_us: median(&rounds, |measured| measured.way_us),
+        cpu_ms: median(&rounds, |measured| measured.cpu_ms),
+    }))
+}
+
+async fn hold(side: &Side, streams: u32, at_once: u32) -> anyhow::Result<Measured> {
     let channels = channels(&side.address).await?;
-    let mut held = JoinSet::new();
+    let (mut held, mut lines) = (JoinSet::new(), Vec::new());
     for n in 0..streams {
         tokio::time::sleep(STAGGER).await;
-        let channel = channels[n as usize % channels.len()].clone();
-        // Evenly over a frame.
-        held.spawn(converse(channel, Instant::now() + FRAME * n / streams));
+        let (line, requests) = mpsc::channel(8);
+        line.send(ConverseRequest { payload: Some(Payload::Config(ConverseConfig::default())) }).await?;
+        lines.push(line);
+        held.spawn(converse(channels[n as usize % channels.len()].clone(), requests));
     }
+    held.spawn(speak(lines, at_once));
     tokio::time::sleep(SETTLE).await;
     let before = Reading::of(side).await?;
     tokio::time::sleep(LASTS).await;
@@ -111,27 +132,32 @@ async fn hold(side: &Side, streams: u32) -> anyhow::Result<Measured> {
     })
 }
 
-/// Sends a frame every 20 ms, and takes whatever comes.
-async fn converse(channel: Channel, first: Instant) -> anyhow::Result<()> {
-    let (requests, queue) = mpsc::channel(8);
-    let send = |payload| requests.send(ConverseRequest { payload: Some(payload) });
-    send(Payload::Config(ConverseConfig::default())).await?;
+/// Holds a conversation, and takes whatever comes.
+async fn converse(channel: Channel, requests: mpsc::Receiver<ConverseRequest>) -> anyhow::Result<()> {
     let mut relay = RelayServiceClient::new(channel);
-    let answer = tokio::time::timeout(LIMIT, relay.converse(ReceiverStream::new(queue))).await??;
+    let answer = tokio::time::timeout(LIMIT, relay.converse(ReceiverStream::new(requests))).await??;
     let mut responses = answer.into_inner();
-    let mut ticks = tokio::time::interval_at(first.into(), FRAME);
-    let quiet = quiet_line();
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                let audio = CallerAudio { audio: quiet.clone(), send_time: Some(now()) };
-                send(Payload::Audio(audio)).await?;
-            }
-            response = responses.message() => {
-                response?.context("a conversation is over")?;
-            }
-        }
+        responses.message().await?.context("a conversation is over")?;
     }
+}
+
+/// Sends a frame on every line every 20 ms. It looks at the clock without rest: a timer would wake it once in a millisecond.
+async fn speak(lines: Vec<mpsc::Sender<ConverseRequest>>, at_once: u32) -> anyhow::Result<()> {
+    let quiet = quiet_line();
+    let spacing = FRAME / lines.len() as u32 * at_once;
+    let mut due = Instant::now();
+    for burst in lines.chunks(at_once as usize).cycle() {
+        while Instant::now() < due {
+            tokio::task::yield_now().await;
+        }
+        for line in burst {
+            let audio = CallerAudio { audio: quiet.clone(), send_time: Some(now()) };
+            line.send(ConverseRequest { payload: Some(Payload::Audio(audio)) }).await?;
+        }
+        due += spacing;
+    }
+    Ok(())
 }
 
 /// A frame of a line that is never quite silent.
