@@ -28,7 +28,7 @@ use self::{
 use super::*;
 use crate::{
     leg::AudioCaller,
-    mesh::{eventually, metrics},
+    mesh::metrics,
     speech::{hosted, spoken},
 };
 
@@ -37,6 +37,9 @@ const RELEASE: Duration = Duration::from_secs(1);
 
 /// A job is no stream's: it outlives who watches it. One in the hands of a worker that was killed is given back by then.
 const REDELIVERY: Duration = Duration::from_millis(1_500);
+
+/// Whether it is given back is looked at as often as fits into that time: on a busy machine looking takes longer, too.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Every process's last words to a stream are said by then.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -173,6 +176,19 @@ impl Cell {
     }
 }
 
+/// Looks until nothing is held any more.
+async fn given_back(by: Duration, held: impl AsyncFn() -> String) -> anyhow::Result<()> {
+    for _ in 0..by.as_millis() / BETWEEN_LOOKS.as_millis() {
+        if held().await.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    let held = held().await;
+    anyhow::ensure!(held.is_empty(), "not given back within {by:?}: {held}");
+    Ok(())
+}
+
 /// One mesh for all cells, and what their streams are about.
 struct Stage {
     mesh: Mesh,
@@ -192,7 +208,7 @@ impl Stage {
     async fn set() -> Self {
         // A job lasts: a word of its reply comes every tenth of a second.
         let groq_args = ["--first-token-ms", "0", "--token-ms", "100"].map(str::to_owned).to_vec();
-        let drains = [("relay", 30), ("worker", DRAIN.as_secs()), ("tts", 5 * DRAIN.as_secs())];
+        let drains = [("relay", 30), ("worker", DRAIN.as_secs()), ("tts", 15 * DRAIN.as_secs())];
         let own_env = drains.map(|(service, seconds)| (service, "DRAIN_SECONDS", seconds.to_string()));
         let options = Options { groq_args, own_env: own_env.to_vec(), ..Options::default() }
             .with("MAX_MESSAGE_KB", MAX_MESSAGE_KB)
@@ -278,13 +294,7 @@ impl Stage {
 
     /// Waits until no process does anything for anybody.
     async fn is_released(&self, by: Duration) -> anyhow::Result<()> {
-        let mut held = String::new();
-        let released = eventually(by, "everything given back", async || {
-            held = self.held().await.unwrap_or_else(|error| format!("{error:#}"));
-            held.is_empty().then_some(())
-        })
-        .await;
-        released.map_err(|error| error.context(held))
+        given_back(by, async || self.held().await.unwrap_or_else(|error| format!("{error:#}"))).await
     }
 
     /// What a process says that it has open.

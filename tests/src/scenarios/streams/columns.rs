@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use tonic::{Status, transport::Endpoint};
 
-use super::{Duration, GARBAGE, MAX_MESSAGE_KB, RELEASE, Stage, raw::Exchange, rows::Row};
-use crate::{front::Front, mesh::eventually};
+use super::{Duration, GARBAGE, MAX_MESSAGE_KB, RELEASE, Stage, given_back, raw::Exchange, rows::Row};
+use crate::front::Front;
 
 /// How a stream ended for its client.
 pub(super) type Told = Option<Result<(), Status>>;
 
 /// Until when a client waits who does not wait for ever.
-const DEADLINE: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a client plays one response.
 const PLAYING: Duration = Duration::from_millis(50);
@@ -115,11 +115,11 @@ async fn late_unread(stage: &Stage, row: &Row) -> Told {
     let channel = stage.endpoint(row).initial_stream_window_size(CLOSED).connect().await.unwrap();
     let exchange = stage.open(&channel, row, Some(DEADLINE)).await.unwrap();
     tokio::time::sleep_until(passed).await;
-    let given_back = async || {
+    let held = async || {
         let open = stage.open_at(row.service).await.unwrap();
-        (!open.iter().any(|line| line.contains(row.rpc))).then_some(())
+        open.into_iter().filter(|line| line.contains(row.rpc)).collect()
     };
-    eventually(RELEASE, "the stream that nobody reads given back", given_back).await.unwrap();
+    given_back(RELEASE, held).await.unwrap();
     Some(exchange.end().await)
 }
 
