@@ -76,7 +76,7 @@ fn by(chunks: &[Chunk], engine: &str) -> Duration {
     voice_audio::duration_of(all.sum(), 8_000)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clip_is_as_long_as_it_says_is_made_once_and_then_found() {
     let setup = pair(Act::Speaks);
     let text = speech("Hello there.");
@@ -95,7 +95,7 @@ async fn a_clip_is_as_long_as_it_says_is_made_once_and_then_found() {
     assert!(setup.synthesis.flights.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_stops_waiting_for_a_clip_leaves_it_to_the_next() {
     let mut first = Scripted::new("first", Act::Speaks);
     first.pace = Arc::new(tokio::sync::Semaphore::new(5));
@@ -112,7 +112,7 @@ async fn whoever_stops_waiting_for_a_clip_leaves_it_to_the_next() {
     assert!(!setup.synthesis.clip(&text, soon()).await.unwrap().is_cached);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whatever_the_first_engine_does_the_second_speaks_the_whole_clip() {
     for act in [Act::Refuses, Act::BreaksOff(5), Act::IsSilent, Act::Hangs, Act::Stalls(5)] {
         let broken = pair(act);
@@ -123,7 +123,7 @@ async fn whatever_the_first_engine_does_the_second_speaks_the_whole_clip() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_would_not_be_done_in_time_leaves_time_for_the_next() {
     let mut dribbling = Scripted::new("first", Act::Speaks);
     // Each piece comes soon enough, the whole does not.
@@ -179,7 +179,7 @@ async fn both_encodings_hold_the_same_sound_at_the_rate_that_was_asked_for() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reply_goes_on_with_the_next_engine_nothing_twice_and_nothing_left_out() {
     let word = length_of("a word or so");
     let whole = length_of(&TEXT[1..]) + Duration::from_millis(150);
@@ -224,7 +224,7 @@ async fn voices_of_different_loudness_are_heard_alike() {
     assert!(difference.abs() < 1.5, "{difference} dB");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn when_no_engine_can_speak_the_stream_says_so() {
     let setup = setup(Scripted::new("first", Act::Refuses), Scripted::new("second", Act::BreaksOff(30)));
     let stream = of_speech(setup.synthesis.engines(), speech(TEXT), MULAW).unwrap();
