@@ -2,11 +2,24 @@
 
 use std::{
     net::{TcpListener, TcpStream},
+    ops::Range,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixListener},
+    },
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use deadpool_redis::redis::{Client, aio::MultiplexedConnection};
+
+/// Below those that the kernel gives to connections and to whoever asks for any, none of which can take the port of a server
+/// that is not there yet, or is down; and below those of the mesh's tests.
+const PORTS: Range<u16> = 2_000..10_000;
+
+/// Names that only one process can have, one for each port that was given; the kernel gives them back with the process.
+static CLAIMS: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
 
 /// A server that keeps nothing on disk, and ends when it is dropped or the test dies.
 #[derive(Debug)]
@@ -19,8 +32,7 @@ pub struct Server {
 impl Server {
     /// Starts one, with further arguments for it.
     pub async fn start(settings: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("loopback has a free port").port();
+        let port = free_port();
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let server = Self { port, process: run(port, &settings), settings };
         server.answers().await;
@@ -61,6 +73,20 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// A port that nobody else is given.
+fn free_port() -> u16 {
+    let mut claims = CLAIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let claimed = PORTS.clone().find_map(|port| {
+        let name = SocketAddr::from_abstract_name(format!("voicemesh-redis-{port}")).ok()?;
+        let claim = UnixListener::bind_addr(&name).ok()?;
+        // Something else may be served there.
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| (port, claim))
+    });
+    let (port, claim) = claimed.expect("loopback has a free port");
+    claims.push(claim);
+    port
 }
 
 impl Drop for Server {
