@@ -138,6 +138,12 @@ pub fn target_folder() -> PathBuf {
 pub async fn hosted(wav: Vec<u8>, tasks: &mut JoinSet<()>) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/recording.wav", listener.local_addr()?);
+    host(listener, wav, tasks);
+    Ok(url)
+}
+
+/// Serves a recording at a place that is known already.
+pub fn host(listener: TcpListener, wav: Vec<u8>, tasks: &mut JoinSet<()>) {
     tasks.spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let head = format!(
@@ -148,5 +154,4 @@ pub async fn hosted(wav: Vec<u8>, tasks: &mut JoinSet<()>) -> anyhow::Result<Str
             let _ = socket.write_all(&[head.as_bytes(), &wav].concat()).await;
         }
     });
-    Ok(url)
 }

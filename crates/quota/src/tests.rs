@@ -84,12 +84,12 @@ async fn what_has_left_the_window_is_free_again() {
     let redis = Server::start(&[]).await;
     let quota = quota(&redis);
     connected(&quota).await;
-    let limit = Limit { name: "short", window: Duration::from_millis(600), most: 1, amount: 1 };
+    let limit = Limit { name: "short", window: Duration::from_secs(4), most: 1, amount: 1 };
     let ask = async || quota.ask("m", &[limit]).await.unwrap().unwrap();
     assert_eq!(ask().await, 0);
     let wait = ask().await;
-    assert!((1..=610).contains(&wait), "{wait}");
-    tokio::time::timeout(Duration::from_secs(10), async { while ask().await != 0 {} }).await.unwrap();
+    assert!((1..=4_100).contains(&wait), "{wait}");
+    tokio::time::timeout(Duration::from_secs(30), async { while ask().await != 0 {} }).await.unwrap();
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn without_redis_requests_go_out_unreserved_and_it_is_found_again() {
     assert!(quota.state().link.is_none(), "it is left alone");
     redis.start_again().await;
     assert_eq!(
-        tokio::time::timeout(Duration::from_secs(10), async {
+        tokio::time::timeout(Duration::from_secs(30), async {
             connected(&quota).await;
             granted(&quota, SPEECH, Cost::default(), 11).await
         })

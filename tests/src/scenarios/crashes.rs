@@ -142,8 +142,6 @@ pub(super) struct Plant {
     pub(super) workers: Vec<Child>,
     pub(super) jobs: Jobs,
     job_id: String,
-    /// Where the recording of the job is.
-    pub(super) recording: String,
     probe: Probe,
     /// Hears every result of the job that is published.
     results: Probe,
@@ -171,8 +169,7 @@ impl Plant {
         let mut recordings = JoinSet::new();
         let url = hosted(spoken(QUESTION).await?, &mut recordings).await?;
         let jobs = Jobs::connect(&redis_url.clone().into(), QUEUE)?;
-        let mut job =
-            NewJob { args: vec!["call-1".into(), url.clone().into(), json!([])], ..NewJob::new(TASK) };
+        let mut job = NewJob { args: vec!["call-1".into(), url.into(), json!([])], ..NewJob::new(TASK) };
         let mut results = Probe::connect(&redis_url).await?;
         results.ask(&["SUBSCRIBE", &format!("celery-task-meta-{}", job.id)]).await?;
         match way {
@@ -197,7 +194,6 @@ impl Plant {
             workers: Vec::new(),
             jobs,
             job_id: job.id,
-            recording: url,
             probe,
             results,
             _redis: redis,

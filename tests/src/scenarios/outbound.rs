@@ -229,7 +229,9 @@ async fn a_live_call_is_spoken_into_instructed_and_dialled_into() {
         let mut relay = mesh.relay().await.unwrap();
         let say =
             |text: &str, interrupt| SayRequest { call_id: call_id.clone(), text: text.into(), interrupt };
-        let first = relay.say(say("Your table is ready for you.", false)).await.unwrap().into_inner().say_id;
+        // Long enough not to be over by itself before something else is to be said.
+        let long = "Your table is ready for you. ".repeat(5);
+        let first = relay.say(say(&long, false)).await.unwrap().into_inner().say_id;
         watch.until(LIMIT, started(PlaybackKind::Say)).await.unwrap();
         let second = relay.say(say("Please hold the line.", true)).await.unwrap().into_inner().say_id;
         // Whether a word of it was heard by then is a matter of moments.
@@ -239,7 +241,8 @@ async fn a_live_call_is_spoken_into_instructed_and_dialled_into() {
         assert_eq!(watch.until(LIMIT, say_ended).await.unwrap(), (second, SayOutcome::Heard));
         let instruct = InstructRequest { call_id: call_id.clone(), text: "Offer a discount.".into() };
         relay.instruct(instruct).await.unwrap();
-        let digits = SendDigitsRequest { call_id: call_id.clone(), digits: "12#".into() };
+        // A fifth of a second each, so that they are under way when somebody asks again.
+        let digits = SendDigitsRequest { call_id: call_id.clone(), digits: "123456789012#".into() };
         relay.send_digits(digits.clone()).await.unwrap();
         let twice = relay.send_digits(digits).await.unwrap_err();
         assert_eq!(reason(&twice), (Code::FailedPrecondition, "DIGITS_UNDER_WAY".into()));
@@ -247,7 +250,7 @@ async fn a_live_call_is_spoken_into_instructed_and_dialled_into() {
             Event::DigitsSent(sent) => Some(sent.digits.clone()),
             _ => None,
         });
-        assert_eq!(sent.await.unwrap(), "12#");
+        assert_eq!(sent.await.unwrap(), "123456789012#");
         caller.press("5").await.unwrap();
         let pressed = watch.until(LIMIT, |event| match event {
             Event::DigitPressed(pressed) => Some(pressed.digit.clone()),

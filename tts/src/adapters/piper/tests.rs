@@ -73,8 +73,8 @@ async fn a_long_clause_is_said_in_pieces_and_a_dropped_stream_begins_no_other() 
     assert_eq!(sounds.next().await, Some(Ok(Sound::Rate(22_050))));
     let Some(Ok(Sound::Samples(first))) = sounds.next().await else { panic!("no sound") };
     assert!(first.len() <= 64 * tone::SAMPLES_PER_ID, "{}", first.len());
-    let next = sounds.next();
-    assert!(futures::poll!(next).is_pending(), "the next piece has begun");
+    // So that the next piece has begun; it may even be done.
+    let _ = futures::poll!(sounds.next());
     drop(sounds);
     // The run that has begun ends; nobody is left who would begin another.
     drop(piper.runs.acquire_many(2).await.unwrap());
