@@ -52,7 +52,7 @@ impl Lab {
             ("SIGNALWIRE_SIGNING_KEY", SIGNING_KEY),
             ("CLIP_STORE_URL", clips.path().to_str().unwrap()),
             ("RELAY_ADDRS", &relay.addr),
-            ("DRAIN_SECONDS", "2"),
+            ("DRAIN_SECONDS", "5"),
         ]
         .into_iter()
         .chain(more.iter().copied())

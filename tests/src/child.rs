@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// A process that is not ready by then has failed. Generous: machines here are shared.
-const READY: Duration = Duration::from_secs(20);
+pub(crate) const READY: Duration = Duration::from_mins(1);
 
 /// What no proxy may come in between, as `NO_PROXY` has it.
 pub const LOOPBACK: &str = "127.0.0.1,localhost,::1";

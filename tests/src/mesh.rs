@@ -22,7 +22,7 @@ use voice_proto::{
 };
 
 use crate::{
-    child::{Child, Spec},
+    child::{Child, READY, Spec},
     front::Front,
     groq::GroqSim,
     phone::{Phone, loopback_client},
@@ -242,8 +242,7 @@ impl Mesh {
     /// # Errors
     /// When none comes in time.
     pub async fn newest_call(&self) -> anyhow::Result<String> {
-        eventually(Duration::from_secs(10), "a call at the relay", async || self.newest_call_now().await)
-            .await
+        eventually(READY, "a call at the relay", async || self.newest_call_now().await).await
     }
 
     /// Follows a call.
@@ -261,7 +260,7 @@ impl Mesh {
     /// # Errors
     /// When it is not known in time.
     pub async fn watch_by(&self, relay: &str, call_id: &str, after: i64) -> anyhow::Result<Watch> {
-        eventually(Duration::from_secs(20), "the call at the relay", async || {
+        eventually(READY, "the call at the relay", async || {
             let relay = RelayServiceClient::new(self.connect(relay).await.ok()?);
             let request = |after_sequence| {
                 Request::new(WatchCallRequest { call_id: call_id.to_owned(), after_sequence })
@@ -280,7 +279,7 @@ impl Mesh {
 
     async fn wait_until_connected(&self) -> anyhow::Result<()> {
         let phone = &self.phone;
-        eventually(Duration::from_secs(15), "the relay's connection to the platform", async || {
+        eventually(READY, "the relay's connection to the platform", async || {
             let stats = phone.stats().await.ok()?;
             (stats["open_sockets"].as_u64()? > 0).then_some(())
         })
@@ -460,10 +459,7 @@ pub async fn redis_at(folder: &Path, port: u16) -> anyhow::Result<Child> {
         announces: false,
     })
     .await?;
-    eventually(Duration::from_secs(10), "redis", async || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-    })
-    .await?;
+    eventually(READY, "redis", async || std::net::TcpStream::connect(("127.0.0.1", port)).ok()).await?;
     Ok(child)
 }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What Redis answers.
 #[derive(Clone, Debug, PartialEq, Eq)]

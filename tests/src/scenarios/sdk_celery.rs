@@ -10,6 +10,9 @@ use crate::{
     speech::{hosted, spoken},
 };
 
+/// Of the stock worker.
+const NAME: &str = "python@localhost";
+
 #[tokio::test]
 async fn stock_celery_and_flower_work_with_our_worker() {
     let mesh = mesh(Options::default().with("JOB_QUEUE", "celery")).await;
@@ -17,7 +20,7 @@ async fn stock_celery_and_flower_work_with_our_worker() {
     let url = hosted(spoken(QUESTION).await.unwrap(), &mut tasks).await.unwrap();
     let run =
         python("python").args(["celery_py.py", &mesh.env("REDIS_URL"), &url, QUESTION, ANSWER]).output();
-    let output = tokio::time::timeout(LIMIT * 6, run).await.unwrap().unwrap();
+    let output = tokio::time::timeout(LIMIT * 12, run).await.unwrap().unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
 }
@@ -27,7 +30,7 @@ async fn a_stock_celery_worker_may_serve_a_call() {
     let mut mesh = mesh(Options::default()).await;
     mesh.child("worker").kill().await.unwrap();
     let _worker = python("celery")
-        .args(["-A", "celery_worker", "worker", "--pool", "solo", "--loglevel", "warning"])
+        .args(["-A", "celery_worker", "worker", "--pool", "solo", "--loglevel", "warning", "-n", NAME])
         .args(["-Q", &mesh.env("JOB_QUEUE")])
         .env("REDIS_URL", mesh.env("REDIS_URL"))
         .env("JOB_QUEUE", mesh.env("JOB_QUEUE"))
@@ -35,9 +38,11 @@ async fn a_stock_celery_worker_may_serve_a_call() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually(LIMIT, "the python worker", async || {
-        let ping = python("celery").args(["-b", &mesh.env("REDIS_URL"), "inspect", "ping"]).output().await;
-        ping.ok()?.status.success().then_some(())
+    // Python takes its time to start, and here it starts again for each look.
+    eventually(LIMIT * 3, "the python worker", async || {
+        let mut ping = python("celery");
+        ping.args(["-b", &mesh.env("REDIS_URL"), "inspect", "ping", "-d", NAME, "-t", "10"]);
+        ping.output().await.ok()?.status.success().then_some(())
     })
     .await
     .unwrap();

@@ -19,7 +19,7 @@ use tokio::{
 const CALLER_TEXT: &str = "what are your opening hours";
 /// The longest conversation of the two takes six seconds on an idle machine.
 const SDK_TIMEOUT: Duration = Duration::from_mins(5);
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Deserialize)]
 struct Addresses {

@@ -99,7 +99,11 @@ async fn a_call_goes_as_ever(mesh: &Mesh) {
     let (caller, mut watch) = greeted(mesh).await;
     ask(&caller, &mut watch).await;
     assert_eq!(replies(&watch).join(" "), ANSWER);
-    assert_eq!(readiness(mesh).await, json!({ "tts": "up", "relay": "up" }));
+    eventually(LIMIT, "a gateway that has found both", async || {
+        (readiness(mesh).await == json!({ "tts": "up", "relay": "up" })).then_some(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

@@ -289,7 +289,8 @@ fn asks_for_an_order() -> Value {
 
 /// The relay knows what the server offers.
 async fn is_offered(mesh: &Mesh) {
-    eventually(LIMIT, "the tools of the server", async || {
+    // Each look is a whole call.
+    eventually(LIMIT * 3, "the tools of the server", async || {
         let (caller, mut watch) = greeted(mesh).await;
         ask(&caller, &mut watch).await;
         caller.hang_up().await.unwrap();

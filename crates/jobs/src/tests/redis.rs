@@ -35,7 +35,7 @@ impl Redis {
     pub(super) async fn in_hand(&self) -> usize {
         let mut connection = self.connection().await;
         let mut count = 0;
-        for _ in 0..100 {
+        for _ in 0..1_000 {
             count = connection.hlen("unacked").await.unwrap();
             if count == 0 {
                 break;

@@ -48,7 +48,7 @@ fn policy() -> Policy {
 }
 
 async fn fetch(url: &str, policy: Policy) -> Result<Bytes, RecordingError> {
-    Recordings::new(policy).fetch(url, Instant::now() + Duration::from_secs(2)).await
+    Recordings::new(policy).fetch(url, Instant::now() + Duration::from_secs(30)).await
 }
 
 #[tokio::test]
