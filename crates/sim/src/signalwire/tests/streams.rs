@@ -101,7 +101,7 @@ async fn a_call_is_connected_to_a_socket_that_hears_it_speaks_and_closes() {
         assert_eq!(media.until("mark").await["mark"]["name"], "end");
         lab.post(&format!("/sim/calls/{call_id}/digits"), json!({ "digits": "7" })).await;
         assert_eq!(media.until("dtmf").await["dtmf"]["digit"], "7");
-        media.media(8_000).await;
+        media.media(80_000).await;
         media.say(json!({ "event": "mark", "mark": { "name": "never heard" } })).await;
         media.say(json!({ "event": "clear" })).await;
         media.until("mark").await;
@@ -114,7 +114,7 @@ async fn a_call_is_connected_to_a_socket_that_hears_it_speaks_and_closes() {
         let view = lab.get(&format!("/sim/calls/{call_id}")).await;
         let log = &view["streams"][0];
         assert_eq!((&log["closed_by"], &log["underruns"]), (&json!("4503 AWAY"), &json!(0)));
-        assert!(log["played_ms"].as_f64().unwrap() < 1_000.0, "{log}");
+        assert!(log["played_ms"].as_f64().unwrap() < 10_000.0, "{log}");
         assert_eq!(view["violations"], json!([]));
         lab.simulator.stop().await;
     }
@@ -126,8 +126,8 @@ async fn a_stalled_reader_reads_nothing_until_it_is_let_go() {
     let (call_id, mut media) = connected(&mut lab, json!({})).await;
     media.until("start").await;
     lab.put("/sim/faults", json!({ "streams": { "reader_stalls": true } })).await;
-    // Once a frame has been written after the switch, the switch has been looked at.
-    for _ in 0..4 {
+    // Once a frame has been written after the switch, the switch has been looked at; many may have been before.
+    for _ in 0..50 {
         media.until("media").await;
     }
     media.say(json!({ "event": "mark", "mark": { "name": "m" } })).await;
