@@ -12,7 +12,7 @@ use tokio::{
 use crate::ports::free_port;
 
 /// Making stubs, and importing them, on a machine that has much else to do.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_mins(2);
 
 /// The server, as long as this lives.
 #[derive(Debug)]
