@@ -8,6 +8,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
+    sync::OnceCell,
 };
 use voice_proto::relay::v1::{CallState, ListCallsRequest, call_event::Event};
 
@@ -32,34 +33,40 @@ pub(super) struct Example {
     build: &'static [&'static str],
     /// The same, to run it.
     run: &'static [&'static str],
+    /// Whether it was built. Once: what one test runs must not be made anew meanwhile by another.
+    built: OnceCell<bool>,
 }
 
-pub(super) const PYTHON: Example = Example {
+pub(super) static PYTHON: Example = Example {
     language: "python",
     needs: &[".venv/bin/python"],
     build: &["true"],
     run: &["../../.venv/bin/python", "client.py"],
+    built: OnceCell::const_new(),
 };
 
-const GO: Example = Example {
+static GO: Example = Example {
     language: "go",
     needs: &["go", ".run/go/bin/protoc-gen-go", ".run/go/bin/protoc-gen-go-grpc"],
     build: &["go", "build", "-o", "gen/client", "."],
     run: &["gen/client"],
+    built: OnceCell::const_new(),
 };
 
-const TYPESCRIPT: Example = Example {
+static TYPESCRIPT: Example = Example {
     language: "typescript",
     needs: &["node", "clients/typescript/node_modules/.bin/protoc-gen-es"],
     build: &["node_modules/.bin/tsc"],
     run: &["node", "dist/client.js"],
+    built: OnceCell::const_new(),
 };
 
-const JAVA: Example = Example {
+static JAVA: Example = Example {
     language: "java",
     needs: &["mvn", "javac", ".run/java/protoc", ".run/java/protoc-gen-grpc-java"],
     build: &["mvn", "-q", "-B", "compile"],
     run: &["java", "-cp", "target/classes:target/lib/*", "voicemesh.Client"],
+    built: OnceCell::const_new(),
 };
 
 fn root() -> PathBuf {
@@ -82,6 +89,10 @@ impl Example {
 
     /// Makes stubs and program; `false` where the toolchain is not there.
     pub(super) async fn is_built(&self) -> bool {
+        *self.built.get_or_init(|| self.build_once()).await
+    }
+
+    async fn build_once(&self) -> bool {
         let is_there = |need: &&str| root().join(need).is_file() || installed(need).is_some();
         if let Some(missing) = self.needs.iter().find(|need| !is_there(need)) {
             skipped(&format!("the {} example: {missing} is not there (make test-all)", self.language));

@@ -67,13 +67,14 @@ async fn clips_survive_a_restart_of_tts_and_gateway() {
 
 #[tokio::test]
 async fn what_nobody_used_for_long_expires_and_what_is_in_use_stays_beyond_every_limit() {
-    let mut mesh = mesh(Options::default().with("CLIP_MAX_MB", 1)).await;
+    let mut mesh = mesh(Options::default().with("CLIP_MAX_MB", 4)).await;
     let (used, _) = create(&mesh, "Hello again.", "").await;
     let (clips, folder) = (store(&mesh), mesh.folder.join("clips"));
     let fill = |name: &str, age: Duration| {
         let name = clips.name_for(name, "", "", "");
         let file = std::fs::File::create(folder.join(&name)).unwrap();
-        file.set_len(900_000).unwrap();
+        // Two are too many, and one is not, whatever else has been made until then.
+        file.set_len(3_000_000).unwrap();
         file.set_modified(std::fs::metadata(folder.join(&used.filename)).unwrap().modified().unwrap() - age)
             .unwrap();
         name
@@ -191,7 +192,9 @@ async fn events_say_who_speaks_when_an_engine_or_all_of_tts_is_lost() {
 
 #[tokio::test]
 async fn every_filler_is_short_by_every_engine_that_there_is() {
-    let mesh = Mesh::start(Options::default()).await.unwrap();
+    let mut mesh = Mesh::start(Options::default()).await.unwrap();
+    // Its phrases would take of the provider's time.
+    mesh.child("relay").kill().await.unwrap();
     let (mut spoken, mut wrong) = (0, Vec::new());
     for (engine, fault) in [("groq", Value::Null), ("espeak-ng", json!({ "kind": "status", "status": 500 }))]
     {
@@ -203,8 +206,11 @@ async fn every_filler_is_short_by_every_engine_that_there_is() {
             for text in voice_call::fillers(language) {
                 // Another language tag gives another clip, so that the fallback really speaks.
                 let tag = format!("{language}-{}", if engine == "groq" { "US" } else { "GB" });
-                let (clip, _) = create(&mesh, &text, &tag).await;
-                assert_eq!(clip.engine, engine, "\"{text}\" in {tag}");
+                // A provider that is late is passed over, and asked again the next time.
+                let what = format!("\"{text}\" in {tag} by {engine}");
+                let made =
+                    async || Some(create(&mesh, &text, &tag).await.0).filter(|clip| clip.engine == engine);
+                let clip = eventually(LIMIT, &what, made).await.unwrap();
                 let duration = Duration::try_from(clip.play_duration.unwrap()).unwrap();
                 if !(Duration::from_millis(200)..=LONGEST_FILLER).contains(&duration) {
                     wrong.push(format!("\"{text}\" by {engine} takes {duration:?}"));

@@ -20,8 +20,8 @@ use crate::{
 
 pub(super) const TASK: &str = "get_llm_response_task";
 
-/// What a worker does right after a job's end is done by then.
-const AFTERMATH: Duration = Duration::from_secs(2);
+/// When the time of a job comes that is claimed before: a worker has to be there by then, on a machine that starts others.
+const LATER: jiff::SignedDuration = jiff::SignedDuration::from_secs(6);
 
 /// Steps that are tried at the same time.
 const AT_ONCE: usize = 4;
@@ -175,7 +175,7 @@ impl Plant {
         match way {
             Way::Straight => {}
             Way::Later => {
-                job.eta = Some(jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1_500));
+                job.eta = Some(jiff::Timestamp::now() + LATER);
             }
             // The worker asks twice before it gives an attempt up.
             Way::Retried => {
@@ -227,7 +227,7 @@ impl Plant {
             events = ended => {
                 events?;
                 // The last step's answer comes just after the job's end.
-                tokio::time::timeout(AFTERMATH, &mut stop.reached).await.ok()
+                tokio::time::timeout(LIMIT, &mut stop.reached).await.ok()
             }
         };
         reached.context("the job ended without this step")??;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    mesh::{binary, redis_server},
+    mesh::{binary, eventually, redis_server},
     phone::loopback_client,
     ports::free_port,
 };
@@ -70,8 +70,12 @@ async fn wrong_requests_are_problems_with_reasons() {
     }
     assert_eq!(http.get(format!("{base}/nowhere")).send().await.unwrap().status(), 404);
     assert_eq!(http.delete(format!("{base}/healthz")).send().await.unwrap().status(), 405);
-    let ready: Value = http.get(format!("{base}/readyz")).send().await.unwrap().json().await.unwrap();
-    assert_eq!(ready, json!({ "tts": "up", "relay": "up" }));
+    eventually(LIMIT, "a mesh that is ready", async || {
+        let ready: Value = http.get(format!("{base}/readyz")).send().await.ok()?.json().await.ok()?;
+        (ready == json!({ "tts": "up", "relay": "up" })).then_some(())
+    })
+    .await
+    .unwrap();
     let metrics = http.get(format!("{base}/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("http_requests_total"), "{metrics}");
 }
@@ -84,7 +88,11 @@ async fn with_tokens_set_strangers_hear_clips_and_nothing_else() {
     let url = format!("{}/readyz", mesh.address("gateway"));
     assert_eq!(http.get(&url).send().await.unwrap().status(), 401);
     assert_eq!(http.get(&url).bearer_auth("wrong").send().await.unwrap().status(), 401);
-    assert_eq!(http.get(&url).bearer_auth("outsider").send().await.unwrap().status(), 200);
+    eventually(LIMIT, "a mesh that is ready", async || {
+        (http.get(&url).bearer_auth("outsider").send().await.ok()?.status() == 200).then_some(())
+    })
+    .await
+    .unwrap();
     assert_eq!(http.get(format!("{}/healthz", mesh.address("gateway"))).send().await.unwrap().status(), 200);
     let refused =
         mesh.relay().await.unwrap().list_calls(voice_proto::relay::v1::ListCallsRequest::default()).await;
