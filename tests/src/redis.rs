@@ -208,7 +208,7 @@ impl Sentinel {
         let service = Self::SERVICE;
         let settings = format!(
             "{common}sentinel monitor {service} 127.0.0.1 {one} 1\nsentinel auth-pass {service} {password}\n\
-             sentinel down-after-milliseconds {service} 500\nsentinel failover-timeout {service} 2000\n\
+             sentinel down-after-milliseconds {service} 1500\nsentinel failover-timeout {service} 2000\n\
              {sentinel_settings}\n"
         );
         let sentinel = configured(folder, "sentinel", watcher, &settings, &["--sentinel"]).await?;

@@ -1,6 +1,7 @@
 //! Redis out of reach in mid-call: a line that is cut, and a master that dies.
 
 use prost_types::Timestamp;
+use serde_json::json;
 use tokio::task::JoinSet;
 use voice_jobs::Jobs;
 use voice_proto::{
@@ -37,11 +38,9 @@ enum Moment {
 async fn survives_a_cut_of(services: &[&'static str], moment: Moment) {
     let (_redis, redis_url) = own_redis(&folder()).await.unwrap();
     let wire = Wire::lay(&redis_url).await.unwrap();
-    let slow = ["--stt-delay-ms", "300", "--first-token-ms", "500"];
     let mesh = mesh(Options {
         redis_url: Some(redis_url),
         own_env: services.iter().map(|service| (*service, "REDIS_URL", wire.url.clone())).collect(),
-        groq_args: slow.map(str::to_owned).into(),
         ..Options::default()
     })
     .await;
@@ -52,6 +51,11 @@ async fn survives_a_cut_of(services: &[&'static str], moment: Moment) {
         wire.cut();
     }
     let asked = transcriptions(&mesh).await;
+    if moment != Moment::BeforeTheUtterance {
+        // So slow, once, that the cut comes in between.
+        let slow = json!({ "kind": "slow", "ms": 1_500, "count": 1 });
+        mesh.groq.faults(json!({ "stt": slow, "llm": slow })).await.unwrap();
+    }
     caller.say(QUESTION).await.unwrap();
     match moment {
         Moment::BeforeTheUtterance => {}
@@ -65,6 +69,7 @@ async fn survives_a_cut_of(services: &[&'static str], moment: Moment) {
             wire.cut();
         }
     }
+    mesh.groq.faults(json!({ "stt": null, "llm": null })).await.unwrap();
     let cut = async {
         // It is the fault itself, not a wait for something to happen.
         tokio::time::sleep(CUT).await;
@@ -79,7 +84,8 @@ async fn survives_a_cut_of(services: &[&'static str], moment: Moment) {
     tokio::join!(cut, heard);
     let told: Vec<PlaybackKind> = watch.seen[before..].iter().filter_map(playback).collect();
     let count = |kind| told.iter().filter(|told| **told == kind).count();
-    assert!(count(PlaybackKind::Filler) <= 1 && count(PlaybackKind::Apology) == 1, "{told:?}");
+    // Both turns may be bridged: one until it is given up, the other until Redis is there again.
+    assert!(count(PlaybackKind::Filler) <= 2 && count(PlaybackKind::Apology) == 1, "{told:?}");
     assert!(replies(&watch).join(" ").ends_with(ANSWER));
 }
 
@@ -151,7 +157,8 @@ async fn a_call_in_frames_does_not_notice_that_redis_is_cut_off() {
     ask(&caller, &mut watch).await;
     assert!(replies(&watch).join(" ").ends_with(ANSWER));
     let told: Vec<PlaybackKind> = watch.seen[before..].iter().filter_map(playback).collect();
-    assert!(told.iter().all(|kind| *kind == PlaybackKind::Reply), "{told:?}");
+    // A slow machine is bridged, too.
+    assert!(told.iter().all(|kind| matches!(kind, PlaybackKind::Reply | PlaybackKind::Filler)), "{told:?}");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::{
 const DOORS: [&str; 2] = ["recording", "stream"];
 
 /// Kills the relay, and starts it again where it was.
-async fn bring_back(mesh: &mut Mesh) {
+pub(super) async fn bring_back(mesh: &mut Mesh) {
     mesh.child("relay").kill().await.unwrap();
     mesh.restart("relay").await.unwrap();
 }
@@ -35,17 +35,22 @@ async fn kept(mesh: &Mesh, call_id: &str) -> Option<String> {
 }
 
 /// Waits until what is written down of a call is as it should be.
-async fn written(mesh: &Mesh, call_id: &str, is_it: impl Fn(&str) -> bool) {
+pub(super) async fn written(mesh: &Mesh, call_id: &str, is_it: impl Fn(&str) -> bool) {
     let written = async || kept(mesh, call_id).await.filter(|text| is_it(text)).map(drop);
     eventually(LIMIT, "the call in the ledger", written).await.unwrap();
 }
 
-/// Waits until the newest recording at the platform can be stopped by whoever reads what is written down.
-async fn what_runs_is_written(mesh: &Mesh, caller: &Caller, call_id: &str) {
+/// Waits until the newest recording and what is played at the platform can be stopped by whoever reads what is written
+/// down.
+pub(super) async fn what_runs_is_written(mesh: &Mesh, caller: &Caller, call_id: &str) {
     let written = async || {
         let view = caller.view().await.ok()?;
-        let Some(newest) = view["recordings"].as_array()?.last() else { return Some(()) };
-        kept(mesh, call_id).await?.contains(newest["control_id"].as_str()?).then_some(())
+        let kept = kept(mesh, call_id).await?;
+        let is_kept =
+            |what: &Value| what["control_id"].as_str().is_some_and(|control| kept.contains(control));
+        let recording = view["recordings"].as_array()?.last();
+        let playback = view["playbacks"].as_array()?.last().filter(|played| played["ended_at_ms"].is_null());
+        recording.into_iter().chain(playback).all(is_kept).then_some(())
     };
     eventually(LIMIT, "what runs in the ledger", written).await.unwrap();
 }
