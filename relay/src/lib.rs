@@ -202,11 +202,11 @@ impl Relay {
         writing.spawn(scribe.run(written.clone()));
         background.spawn(async move { servers.keep().await });
         background.spawn(postman.run());
-        let calls = switchboard.run(events, drain.clone());
+        let mut calls = Box::pin(switchboard.run(events, drain.clone()));
         let serving = server.serve(listener, calls_over.clone().cancelled_owned());
         let mut connecting = JoinSet::new();
         connecting.spawn(resumption.run());
-        tokio::pin!(calls, serving, shutdown);
+        tokio::pin!(serving, shutdown);
         tokio::select! {
             () = &mut calls => {}
             result = &mut serving => return result,
@@ -219,16 +219,22 @@ impl Relay {
                 tokio::select! {
                     (drained,) = drained => if drained.is_err() {
                         tracing::warn!("calls did not end within DRAIN_SECONDS and were cut");
+                        // From here on the platform is told nothing: calls stay there as they are written down.
+                        connecting.shutdown().await;
                     },
                     result = &mut serving => return result,
                 }
             }
         }
         written.cancel();
-        calls_over.cancel();
         let last_words = async { while writing.join_next().await.is_some() {} };
-        let (served, _) = tokio::join!(serving, tokio::time::timeout(LAST_WATCHERS, last_words));
-        served
+        let is_written = tokio::time::timeout(LAST_WATCHERS, last_words).await.is_ok();
+        if !is_written {
+            tracing::warn!("what has changed last was not written down");
+        }
+        drop(calls);
+        calls_over.cancel();
+        serving.await
     }
 }
 

@@ -195,7 +195,9 @@ impl StreamLine {
                 break;
             }
         }
-        self.leg = None;
+        if self.is_over {
+            self.close();
+        }
         if let Some(telephone) = self.telephone {
             telephone.leave().instrument(span).await;
         }
@@ -232,7 +234,7 @@ impl StreamLine {
         }
         if self.is_hanging_up && (self.leg.is_none() || self.mouth.silent_at() <= now) {
             self.is_hanging_up = false;
-            self.leg = None;
+            self.close();
             match &mut self.telephone {
                 Some(telephone) => telephone.hang_up(),
                 None => self.over(Event::HungUp),
@@ -282,7 +284,7 @@ impl StreamLine {
             // The platform says what became of a telephone's call.
             None if self.telephone.is_some() => self.broken(now),
             None => {
-                self.leg = None;
+                self.close();
                 self.over(Event::HungUp);
             }
         }
@@ -395,6 +397,7 @@ impl StreamLine {
         }
         let now = now();
         if self.leg.is_some() {
+            self.close();
             self.mouth.disconnected(now);
         }
         self.mouth.connected(leg.answers_marks, now);
@@ -408,7 +411,7 @@ impl StreamLine {
 
     /// The connection is gone. A leg that can have another one waits for it.
     fn broken(&mut self, now: Instant) {
-        if self.leg.take().is_none() || self.is_over {
+        if !self.close() || self.is_over {
             return;
         }
         if self.place.is_none() {
@@ -421,6 +424,15 @@ impl StreamLine {
             Some(telephone) => telephone.ask_soon(now),
             None => self.told.push(LineEvent::Degraded("LINE_LOST")),
         }
+    }
+
+    /// Ends the leg. Gives whether there was one.
+    fn close(&mut self) -> bool {
+        let leg = self.leg.take();
+        if let Some(leg) = &leg {
+            leg.outbox.close();
+        }
+        leg.is_some()
     }
 
     fn over(&mut self, event: Event) {

@@ -206,7 +206,9 @@ impl Trunk {
                 // That it was not connected any more is as well.
                 let _ = leave.await;
             }
-            drop(stream);
+            if let Some(leg) = stream {
+                leg.outbox.close();
+            }
             Answered::Connected(Connection::Phone, to(&client, &leg).await)
         });
     }

@@ -27,7 +27,7 @@ pub(crate) enum Outgoing {
     Mark(String),
 }
 
-/// Where a line puts what is to go out.
+/// Where a line puts what is to go out. A leg whose outbox is dropped and was not closed has lost its relay.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     shared: Arc<Shared>,
@@ -114,7 +114,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.close();
+        self.refuse(Error::Draining);
     }
 }
 
@@ -188,5 +188,16 @@ mod tests {
         assert!(!outbox.is_gone());
         drop(delivery);
         assert!(outbox.is_gone());
+    }
+
+    #[test]
+    fn a_leg_that_is_closed_ends_and_one_whose_relay_is_gone_is_told_so() {
+        let (closed, mut delivery) = outbox();
+        closed.close();
+        drop(closed);
+        assert!(matches!(delivery.next().now_or_never(), Some(None)));
+        let (lost, mut delivery) = outbox();
+        drop(lost);
+        assert!(matches!(delivery.next().now_or_never(), Some(Some(Err(Error::Draining)))));
     }
 }

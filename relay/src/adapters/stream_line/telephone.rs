@@ -203,7 +203,7 @@ impl StreamLine {
     fn take_call_news(&mut self, event: Event) {
         match event {
             Event::HungUp | Event::LineFailed => {
-                self.leg = None;
+                self.close();
                 self.broken_at = None;
                 if let Some(telephone) = &mut self.telephone {
                     telephone.ask_at = None;
