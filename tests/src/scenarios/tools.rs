@@ -512,12 +512,16 @@ async fn inbox() -> (String, Arc<Mutex<Vec<(String, String)>>>, JoinSet<()>) {
     let taken: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let (sink, mut serving) = (taken.clone(), JoinSet::new());
     serving.spawn(async move {
-        loop {
+        'requests: loop {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             let (head, body) = loop {
                 let mut piece = [0; 4_096];
                 let length = socket.read(&mut piece).await.unwrap();
+                if length == 0 {
+                    // Given up; it comes again.
+                    continue 'requests;
+                }
                 request.extend_from_slice(&piece[..length]);
                 let text = String::from_utf8_lossy(&request).into_owned();
                 let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
