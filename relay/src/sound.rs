@@ -1,6 +1,7 @@
 //! Audio that can be played while it is still being made.
 
 use std::{
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,6 +11,12 @@ use tokio::sync::Notify;
 
 /// One frame, the slice of time in which a leg's audio is counted.
 pub(crate) const FRAME: Duration = Duration::from_millis(20);
+
+/// Speech is levelled to ten times that; what is quieter is silence.
+const QUIET: f32 = 0.01;
+
+/// Shorter silences are a part of a word.
+const LEAST_SILENCE: u32 = 3;
 
 /// Frames in a second.
 const FRAMES_PER_SECOND: usize = 50;
@@ -101,6 +108,18 @@ impl AudioFormat {
         match self {
             Self::Mulaw => Bytes::from_static(&MULAW),
             Self::Linear16 { .. } => Bytes::from_static(&LINEAR16[..self.frame_bytes()]),
+        }
+    }
+
+    /// Whether nothing is to be heard in a frame.
+    fn is_quiet(self, frame: &[u8]) -> bool {
+        let is_quiet = |sample: f32| sample.abs() <= QUIET;
+        match self {
+            Self::Mulaw => voice_audio::mulaw::decode(frame).into_iter().all(is_quiet),
+            Self::Linear16 { .. } => {
+                let (samples, _) = frame.as_chunks::<2>();
+                samples.iter().all(|sample| is_quiet(f32::from(i16::from_le_bytes(*sample)) / 32_768.0))
+            }
         }
     }
 
@@ -200,6 +219,25 @@ impl LiveClip {
         self.shared.format.duration_of(bytes)
     }
 
+    /// Where nothing sounds between its first sound and its last, in order.
+    pub(crate) fn silences(&self) -> Vec<Range<Duration>> {
+        let state = self.state();
+        let audio: &[u8] = match &state.audio {
+            Audio::Growing(so_far) => so_far,
+            Audio::Whole(whole) => whole,
+        };
+        let format = self.shared.format;
+        let frames = audio.chunks_exact(format.frame_bytes()).zip(0_u32..);
+        let mut sounded = frames.filter(|(frame, _)| !format.is_quiet(frame)).map(|(_, n)| n);
+        let Some(mut last) = sounded.next() else { return Vec::new() };
+        let between = sounded.filter_map(|n| {
+            let silent = last + 1..n;
+            last = n;
+            (silent.len() >= LEAST_SILENCE as usize).then(|| FRAME * silent.start..FRAME * silent.end)
+        });
+        between.collect()
+    }
+
     /// Who speaks, and whether it was there before anybody asked for it.
     pub(crate) fn origin(&self) -> (String, bool) {
         let state = self.state();
@@ -235,6 +273,24 @@ mod tests {
             let format = AudioFormat::Linear16 { hertz };
             assert_eq!((format.frame_bytes(), format.duration_of(bytes)), (bytes, FRAME));
             assert_eq!(format.bytes_of(FRAME), bytes);
+        }
+    }
+
+    #[test]
+    fn silences_lie_between_sounds_and_last_longer_than_a_stop_within_a_word() {
+        let ms = Duration::from_millis;
+        for format in [AudioFormat::Mulaw, AudioFormat::Linear16 { hertz: 24_000 }] {
+            let frame = |is_loud: bool| match (format, is_loud) {
+                (AudioFormat::Mulaw, true) => vec![0x20; 160],
+                (_, true) => vec![0x10; 960],
+                (_, false) => format.silent_frame().to_vec(),
+            };
+            // Two frames, two of silence, a frame, five of silence, a frame, and silence.
+            let frames = "..##..#.....#....".chars().flat_map(|c| frame(c == '#')).collect::<Vec<_>>();
+            let clip = LiveClip::whole(format, frames.into(), "groq");
+            assert_eq!(clip.silences(), [ms(140)..ms(240)], "{format:?}");
+            let silence = LiveClip::whole(format, frame(false).into(), "groq");
+            assert_eq!(silence.silences(), []);
         }
     }
 

@@ -1,6 +1,9 @@
 //! The core's two alphabets: what happened, and what is to be done.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use voice_speech::Completeness;
 
@@ -108,6 +111,8 @@ pub enum Event {
         duration: Duration,
         /// Whether that is all of it.
         is_complete: bool,
+        /// Where nothing sounds between its first sound and its last, in order; known once it is complete.
+        silences: Vec<Range<Duration>>,
     },
     /// A clip could not be made; if it had grown already, it ends where it is.
     ClipFailed {

@@ -10,7 +10,7 @@ use std::{
 
 pub(crate) use playing::Playing;
 use playing::Split;
-pub(crate) use speech::{Piece, Speech};
+pub(crate) use speech::{Extent, Piece, Speech};
 
 use crate::{ClipId, PlaybackId, PlaybackKind, SayId, TurnId};
 
@@ -115,16 +115,10 @@ impl Mouth {
     }
 
     /// Notes that a clip has become longer, or whole; gives what it is for, if that makes it playable.
-    pub(crate) fn grow(
-        &mut self,
-        now: Instant,
-        clip: ClipId,
-        duration: Duration,
-        is_complete: bool,
-    ) -> Option<PlaybackKind> {
+    pub(crate) fn grow(&mut self, now: Instant, clip: ClipId, extent: Extent) -> Option<PlaybackKind> {
         let (kind, piece) = self.awaited(clip)?;
         let was_pending = piece.is_pending();
-        piece.grow(now, duration, is_complete);
+        piece.grow(now, extent);
         was_pending.then_some(kind)
     }
 

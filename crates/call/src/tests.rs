@@ -15,9 +15,14 @@ use std::time::Duration;
 use timeline::{Timeline, ms};
 
 use crate::{
-    CancelReason, Command, Destination, EndReason, Event, Message, Notice, PlaybackKind, Progress, Role,
-    State, TransferFailure, TurnId, UtteranceId,
+    CancelReason, ClipId, Command, Destination, EndReason, Event, Message, Notice, PlaybackKind, Progress,
+    Role, State, TransferFailure, TurnId, UtteranceId,
 };
+
+/// A clip has become longer.
+fn grown(clip: ClipId, duration: Duration, is_complete: bool) -> Event {
+    Event::ClipGrew { clip, duration, is_complete, silences: Vec::new() }
+}
 
 fn message(role: Role, content: &str) -> Message {
     Message { role, content: content.into(), tools: Vec::new() }

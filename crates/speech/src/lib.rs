@@ -9,6 +9,6 @@ mod speech_text;
 
 pub use clause::{Clause, ClauseSplitter};
 pub use completeness::{Completeness, Remark, are_same_words, completeness, remark};
-pub use heard::{heard, word_start};
+pub use heard::Clip;
 pub use pack::pack;
 pub use speech_text::{Spoken, for_speech, spoken};

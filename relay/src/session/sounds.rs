@@ -150,6 +150,7 @@ impl Session {
         if !engine.is_empty() && self.engine != engine {
             self.engine = engine;
         }
-        Some(Event::ClipGrew { clip, duration, is_complete })
+        let silences = if is_complete { live.silences() } else { Vec::new() };
+        Some(Event::ClipGrew { clip, duration, is_complete, silences })
     }
 }

@@ -7,7 +7,7 @@ use futures::{
     FutureExt as _, Stream, StreamExt as _,
     stream::{self, BoxStream},
 };
-use voice_speech::{ClauseSplitter, Spoken, heard};
+use voice_speech::{ClauseSplitter, Clip, Spoken};
 
 use super::check_length;
 use crate::error::Error;
@@ -163,7 +163,8 @@ pub(super) fn rest_of(text: &str, sounded: Duration, seconds_per_char: Option<f3
     let seconds = seconds_per_char.unwrap_or(USUAL_PACE) * text.chars().count() as f32;
     let whole = Duration::from_secs_f32(seconds).max(sounded);
     let words: Vec<&str> = text.split_whitespace().collect();
-    let count = heard(&[(text, whole)], sounded).split_whitespace().count();
+    let clip = Clip { text, duration: whole, silences: &[] };
+    let count = clip.heard(sounded).split_whitespace().count();
     words[count.min(words.len().saturating_sub(1))..].join(" ")
 }
 

@@ -1,6 +1,6 @@
 //! Saying things, and being interrupted.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::{
     hearing::{Caller, Hearing},
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ClipId, Command, EndReason, Notice, PlaybackId, PlaybackKind, TurnId,
-    mouth::{Piece, Playing, Speech},
+    mouth::{Extent, Piece, Playing, Speech},
     turn::CLAUSE_CHARS,
 };
 
@@ -121,13 +121,13 @@ impl Talk {
     }
 
     /// A clip has become longer, or whole.
-    pub(super) fn clip_grew(&mut self, cx: &mut Cx<'_>, clip: ClipId, duration: Duration, is_complete: bool) {
+    pub(super) fn clip_grew(&mut self, cx: &mut Cx<'_>, clip: ClipId, extent: Extent) {
         let kept = self.interrupted.iter_mut().flat_map(|interrupted| &mut interrupted.rest);
         if let Some(piece) = kept.into_iter().find(|piece| piece.awaits(clip)) {
-            piece.grow(cx.now, duration, is_complete);
+            piece.grow(cx.now, extent);
             return;
         }
-        let kind = self.mouth.grow(cx.now, clip, duration, is_complete);
+        let kind = self.mouth.grow(cx.now, clip, extent);
         if let (Some(PlaybackKind::Reply), Some(turn)) = (kind, &mut self.turn) {
             turn.mark("tts", cx.now);
         }

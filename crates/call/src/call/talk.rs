@@ -15,7 +15,7 @@ use crate::{
     Activity, ClipId, Command, Config, Destination, EndReason, Event, Handover, Notice, PlaybackId,
     PlaybackKind, TurnId, UtteranceId,
     history::History,
-    mouth::{Mouth, Piece},
+    mouth::{Extent, Mouth, Piece},
     notice::CancelReason,
     pace::Pace,
     tool::{ToolCall, ToolWork},
@@ -215,9 +215,9 @@ impl Talk {
             Event::ToolAnswered { turn, tool_call, answer } => {
                 self.tool_answered(cx, turn, &tool_call, answer);
             }
-            Event::ClipReady { clip, duration } => self.clip_grew(cx, clip, duration, true),
-            Event::ClipGrew { clip, duration, is_complete } => {
-                self.clip_grew(cx, clip, duration, is_complete);
+            Event::ClipReady { clip, duration } => self.clip_grew(cx, clip, Extent::whole(duration)),
+            Event::ClipGrew { clip, duration, is_complete, silences } => {
+                self.clip_grew(cx, clip, Extent { duration, is_complete, silences });
             }
             Event::ClipFailed { clip } => {
                 if self.mouth.fail(clip) {

@@ -59,7 +59,7 @@ impl Playing {
                 left = rest;
                 continue;
             }
-            let words = voice_speech::heard(&[(piece.text.as_str(), piece.whole())], left);
+            let words = piece.said().heard(left);
             let mut broken = piece.clone();
             broken.heard = left;
             let rest = std::iter::once(broken).chain(pieces.cloned()).collect();

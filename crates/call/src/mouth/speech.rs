@@ -2,8 +2,11 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     time::{Duration, Instant},
 };
+
+use voice_speech::Clip;
 
 use super::Playing;
 use crate::{ClipId, Item, PlaybackKind, SayId, TurnId};
@@ -32,6 +35,16 @@ pub(crate) struct Piece {
     /// How much of it had been heard when it was broken off.
     pub(crate) heard: Duration,
     sound: Sound,
+    silences: Vec<Range<Duration>>,
+}
+
+/// How much there is of a clip.
+#[derive(Clone, Debug)]
+pub(crate) struct Extent {
+    pub(crate) duration: Duration,
+    pub(crate) is_complete: bool,
+    /// Where nothing sounds in between, as far as that is known.
+    pub(crate) silences: Vec<Range<Duration>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +68,25 @@ impl Speech {
     }
 }
 
+// === impl Extent ===
+
+impl Extent {
+    pub(crate) fn whole(duration: Duration) -> Self {
+        Self { duration, is_complete: true, silences: Vec::new() }
+    }
+}
+
 // === impl Piece ===
 
 impl Piece {
     pub(crate) fn pending(clip: ClipId, text: String, now: Instant) -> Self {
-        Self { clip, text, heard: Duration::ZERO, sound: Sound::Pending { deadline: now + CLIP_WAIT } }
+        Self {
+            clip,
+            text,
+            heard: Duration::ZERO,
+            sound: Sound::Pending { deadline: now + CLIP_WAIT },
+            silences: Vec::new(),
+        }
     }
 
     pub(super) fn is_pending(&self) -> bool {
@@ -96,6 +123,11 @@ impl Piece {
         Duration::from_millis(500 + 66 * self.text.chars().count() as u64)
     }
 
+    /// What is said in it, and when.
+    pub(super) fn said(&self) -> Clip<'_> {
+        Clip { text: &self.text, duration: self.whole(), silences: &self.silences }
+    }
+
     pub(crate) fn item(&self) -> Item {
         match self.sound {
             Sound::Ready(_) | Sound::Growing { .. } => Item::Clip(self.clip),
@@ -108,7 +140,7 @@ impl Piece {
         if self.heard.is_zero() || !self.has_clip() {
             return Duration::ZERO;
         }
-        voice_speech::word_start(&self.text, self.whole(), self.heard)
+        self.said().word_start(self.heard)
     }
 
     /// Whether `clip` is this one, and not made whole yet.
@@ -117,7 +149,9 @@ impl Piece {
     }
 
     /// Notes that the clip has become longer, or whole.
-    pub(crate) fn grow(&mut self, now: Instant, duration: Duration, is_complete: bool) {
+    pub(crate) fn grow(&mut self, now: Instant, extent: Extent) {
+        let Extent { duration, is_complete, silences } = extent;
+        self.silences = silences;
         self.sound = if is_complete {
             Sound::Ready(duration)
         } else {

@@ -10,8 +10,8 @@ use crate::{
     State, Tool, TransferFailure, TurnId, UtteranceId, Voicemail, invariants::Invariants,
 };
 
-/// An event that refers to the newest turn, clip and playback, or to older ones.
-fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
+/// An event that refers to the newest turn, clip and playback, or to older ones. A line gives each utterance an id of its own.
+fn event(latest: (u32, u32, u32), utterance: UtteranceId, now: Instant) -> impl Fn(&(u8, u8)) -> Event {
     move |(kind, back)| {
         let (turn, clip, playback) = latest;
         let back = u32::from(*back);
@@ -66,7 +66,7 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
                 _ => Event::DigitsSent,
             },
             25 | 26 => Event::SpeechPaused {
-                utterance: UtteranceId(back),
+                utterance,
                 silent_since: now,
                 voiced: Duration::from_millis(u64::from(back) * 150),
             },
@@ -79,6 +79,7 @@ fn event(latest: (u32, u32, u32), now: Instant) -> impl Fn(&(u8, u8)) -> Event {
                 clip,
                 duration: Duration::from_millis(400 * u64::from(back)),
                 is_complete: back == 3,
+                silences: Vec::new(),
             },
             30 => Event::PlaybackReached { playback, position: Duration::from_millis(u64::from(back) * 300) },
             31 => progress(Progress::ToolsAsked(vec![asked("1", tool), asked("2", Tool::External)])),
@@ -179,11 +180,13 @@ proptest! {
         let mut run = Run { call, invariants: Invariants::default(), latest: (0, 0, 0), now, open_says: 0 };
         run.call.handle(now, Event::Answered);
         run.take_commands();
+        let mut utterances = 0;
         for (n, (what, wait)) in steps.into_iter().enumerate() {
             run.now += Duration::from_millis(wait);
             run.call.handle_timeout(run.now);
             run.take_commands();
-            let event = event(run.latest, run.now)(&what);
+            let event = event(run.latest, UtteranceId(utterances), run.now)(&what);
+            utterances += u32::from(event == Event::SpeechStarted);
             if let Event::PlaybackFinished { playback } | Event::PlaybackFailed { playback } = &event {
                 run.invariants.playback_over(*playback);
             }

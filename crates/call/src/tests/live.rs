@@ -6,7 +6,10 @@ mod interruptions;
 
 use std::time::{Duration, Instant};
 
-use super::timeline::{Timeline, ms};
+use super::{
+    grown,
+    timeline::{Timeline, ms},
+};
 use crate::{
     Command, Completeness, Config, EndpointReason, Event, Notice, Progress, Recogniser, SpeculationOutcome,
     UtteranceId,

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::timeline::{Timeline, asked, ms};
+use super::{
+    grown,
+    timeline::{Timeline, asked, ms},
+};
 use crate::{
     Answerer, Call, ClipId, Command, Config, DialFailure, Event, Notice, PlaybackId, Progress, Recogniser,
     Tool, TransferFailure, TurnId, UtteranceId, Voicemail,
@@ -143,7 +146,7 @@ fn events(line: &Timeline) -> Vec<(&'static str, Event)> {
         ("NothingSaid", progress(Progress::NothingSaid)),
         ("TurnFailed", Event::TurnFailed { turn, reason: "X".into() }),
         ("StaleTurnFailed", Event::TurnFailed { turn: TurnId(99), reason: "X".into() }),
-        ("ClipGrew", Event::ClipGrew { clip: ClipId(2), duration: ms(2_500), is_complete: false }),
+        ("ClipGrew", grown(ClipId(2), ms(2_500), false)),
         ("PlaybackReached", Event::PlaybackReached { playback, position: ms(100) }),
         ("PlaybackFinished", Event::PlaybackFinished { playback }),
         ("StalePlaybackFinished", Event::PlaybackFinished { playback: PlaybackId(99) }),

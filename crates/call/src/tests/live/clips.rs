@@ -8,8 +8,7 @@ fn a_clip_is_played_while_it_is_made_and_ends_when_it_is_whole() {
     let mut line = Timeline::in_turn_with(live);
     line.progress(Progress::Transcript("a question".into()));
     line.progress(Progress::ReplyDelta("One two three four five six seven eight nine ten. ".into()));
-    let grew =
-        |duration, is_complete| Event::ClipGrew { clip: ClipId(2), duration: ms(duration), is_complete };
+    let grew = |duration, is_complete| grown(ClipId(2), ms(duration), is_complete);
     line.clip_known(ClipId(2), ms(100));
     line.event(grew(100, false));
     assert!(line.find(is_play));
@@ -30,7 +29,7 @@ fn no_more_is_heard_of_a_clip_than_there_is_of_it_and_one_that_stops_growing_end
     line.progress(Progress::Transcript("a question".into()));
     line.progress(Progress::ReplyDelta("One two three four five six seven eight nine ten. ".into()));
     line.clip_known(ClipId(2), ms(400));
-    line.event(Event::ClipGrew { clip: ClipId(2), duration: ms(400), is_complete: false });
+    line.event(grown(ClipId(2), ms(400), false));
     line.start_playback();
     line.wait(ms(2_000));
     line.event(Event::SpeechStarted);
@@ -76,4 +75,22 @@ fn clips_are_forgotten_once_nobody_can_need_them() {
     assert!(!forgets(&line, 3));
     line.finish_playback();
     assert!(forgets(&line, 3));
+}
+
+#[test]
+fn where_a_clip_is_silent_tells_how_far_it_was_heard() {
+    let heard = |silence: Option<std::ops::Range<u64>>| {
+        let mut line = Timeline::in_turn_with(live);
+        line.progress(Progress::Transcript("a question".into()));
+        line.progress(Progress::ReplyDelta("One two three, four five six seven eight nine. ".into()));
+        line.clip_known(ClipId(2), ms(4_000));
+        let silences = silence.into_iter().map(|silence| ms(silence.start)..ms(silence.end)).collect();
+        line.event(Event::ClipGrew { clip: ClipId(2), duration: ms(4_000), is_complete: true, silences });
+        line.start_playback();
+        line.wait(ms(1_500));
+        line.event(Event::SpeechStarted);
+        line.interrupted().1
+    };
+    assert_eq!(heard(None), "One two three,");
+    assert_eq!(heard(Some(1_600..1_750)), "One two", "he says them slowly");
 }
