@@ -100,9 +100,9 @@ impl ClauseSplitter {
             }
             self.pending.push(c);
             if let Some(mark) = self.opened_fence() {
-                clauses.extend(self.give(self.line_start()));
-                self.given += self.pending.len();
-                self.pending.clear();
+                let fence = self.pending.split_off(self.line_start());
+                clauses.extend(self.rest());
+                self.given += fence.len();
                 self.code = Some((mark, Vec::new()));
             } else if let Some(end) = self.boundary() {
                 clauses.extend(self.give(end));
@@ -113,10 +113,15 @@ impl ClauseSplitter {
 
     /// The text is complete: gives what is left.
     pub fn finish(mut self) -> Vec<Clause> {
-        let mut clauses = Vec::new();
         if self.line_fence().is_some() {
             self.pending.truncate(self.line_start());
         }
+        self.rest()
+    }
+
+    /// All that is pending, in clauses that are not too long.
+    fn rest(&mut self) -> Vec<Clause> {
+        let mut clauses = Vec::new();
         while self.pending.len() > self.max_chars {
             let end = self.forced();
             clauses.extend(self.give(end));
