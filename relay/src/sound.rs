@@ -113,12 +113,12 @@ impl AudioFormat {
 
     /// Whether nothing is to be heard in a frame.
     fn is_quiet(self, frame: &[u8]) -> bool {
-        let is_quiet = |sample: f32| sample.abs() <= QUIET;
         match self {
-            Self::Mulaw => voice_audio::mulaw::decode(frame).into_iter().all(is_quiet),
+            Self::Mulaw => voice_audio::mulaw::are_within(frame, QUIET),
             Self::Linear16 { .. } => {
                 let (samples, _) = frame.as_chunks::<2>();
-                samples.iter().all(|sample| is_quiet(f32::from(i16::from_le_bytes(*sample)) / 32_768.0))
+                let level = |sample: &[u8; 2]| f32::from(i16::from_le_bytes(*sample)) / 32_768.0;
+                samples.iter().all(|sample| level(sample).abs() <= QUIET)
             }
         }
     }

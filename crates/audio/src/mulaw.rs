@@ -34,6 +34,12 @@ pub fn decode_into(bytes: &[u8], samples: &mut [f32]) {
     samples.iter_mut().zip(bytes).for_each(|(sample, byte)| *sample = levels[usize::from(*byte)]);
 }
 
+/// Whether every sample is within `-level..level`.
+pub fn are_within(bytes: &[u8], level: f32) -> bool {
+    let levels: &[f32; 256] = &LEVELS;
+    bytes.iter().all(|byte| levels[usize::from(*byte)].abs() <= level)
+}
+
 /// Appends the codes as 16-bit samples, little-endian: what decoding and [`to_i16`] give, at a tenth of the time.
 pub(crate) fn append_pcm16(bytes: &[u8], out: &mut Vec<u8>) {
     let samples: &[[u8; 2]; 256] = &PCM16;
